@@ -1,0 +1,3 @@
+//! The `metallic` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Block formats of GGUF: dequantization of every stored type, quantization to some.
