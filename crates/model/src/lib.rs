@@ -1,1 +1,3 @@
-//! Placeholder crate root.
+//! Model files, tokenizers, chat templates and model families.
+
+pub mod tokenizer;
