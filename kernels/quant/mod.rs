@@ -1,1 +1,238 @@
-//! Block formats of GGUF: dequantization of every stored type, quantization to some.
+//! Block formats of GGUF: decoding of every stored type, encoding of most.
+//!
+//! A tensor's row is a run of blocks without padding. Each format is one plain struct whose fields are its bytes
+//! ([`Block`]), so a row of bytes is viewed, never copied. Decoding rounds after every multiplication and addition in
+//! the order that the `gguf` Python package does, and is equal to it bit for bit.
+
+use bytemuck::Pod;
+use thiserror::Error;
+
+use crate::DType;
+
+mod kquants;
+mod legacy;
+mod lut;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+pub use kquants::{BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+pub use legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+pub use lut::{BlockIq4Nl, BlockMxfp4, E2M1};
+pub use plain::{Bf16, F16, F32, I32, f16_to_f32, f32_to_bf16, f32_to_f16};
+
+/// Why values could not be decoded or encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+pub enum QuantError {
+    /// The values do not fill whole blocks.
+    #[error("{values} values are not whole blocks of {dtype} ({} values each)", dtype.block())]
+    Partial {
+        /// Stored type.
+        dtype: DType,
+        /// Number of values given.
+        values: usize,
+    },
+    /// The bytes and the values disagree.
+    #[error("{values} values of {dtype} take {expected} bytes, got {got}")]
+    Size {
+        /// Stored type.
+        dtype: DType,
+        /// Number of values given.
+        values: usize,
+        /// Bytes that so many values take.
+        expected: usize,
+        /// Bytes given.
+        got: usize,
+    },
+    /// A value is NaN, infinite, or beyond what the type stores.
+    #[error("value {value} at index {index} cannot be stored as {dtype} (finite, magnitude at most {limit})")]
+    Value {
+        /// Stored type.
+        dtype: DType,
+        /// Index into the values given.
+        index: usize,
+        /// The value itself.
+        value: f32,
+        /// Largest magnitude that the type takes.
+        limit: f32,
+    },
+    /// There is no encoder for this type.
+    #[error("cannot quantize to {dtype}")]
+    NoEncoder {
+        /// Stored type.
+        dtype: DType,
+    },
+}
+
+/// One block of a stored format, as its bytes lie in the file. Alignment is 1.
+pub trait Block: Pod {
+    /// The stored type.
+    const DTYPE: DType;
+    /// `[f32; N]`, the values of one block.
+    type Values: Pod;
+
+    /// Writes the values of this block.
+    fn decode(&self, out: &mut Self::Values);
+}
+
+/// A format that values can be encoded to.
+trait Encode: Block {
+    /// Largest magnitude that is stored without overflow.
+    const LIMIT: f32;
+
+    /// The block nearest to `values`, which are finite and within the limit.
+    fn encode(values: &Self::Values) -> Self;
+}
+
+/// Decodes a row: whole blocks in, their values out. Sizes are the caller's duty.
+pub type RowDecoder = fn(&[u8], &mut [f32]);
+
+/// Decodes whole blocks of `dtype`; equal to `gguf.quants.dequantize` bit for bit.
+///
+/// Integers become the nearest f32. Fails where `out` is not whole blocks or `bytes` is not exactly their size.
+pub fn dequantize(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), QuantError> {
+    check_size(dtype, out.len(), bytes.len())?;
+    row_decoder(dtype)(bytes, out);
+    Ok(())
+}
+
+/// Encodes `values` into whole blocks of `dtype`; `out` is exactly their size.
+///
+/// F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and MXFP4 equal `gguf.quants.quantize` bit for bit; the other types search
+/// for the smallest weighted squared error. NaN, infinities and values too large for the type are errors.
+pub fn quantize(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
+    check_size(dtype, values.len(), out.len())?;
+    match dtype {
+        DType::F32 => encode::<F32>(values, out),
+        DType::F16 => encode::<F16>(values, out),
+        DType::BF16 => encode::<Bf16>(values, out),
+        DType::Q8_0 => encode::<BlockQ8_0>(values, out),
+        DType::Q4_0 => encode::<BlockQ4_0>(values, out),
+        DType::Q4_1 => encode::<BlockQ4_1>(values, out),
+        DType::Q5_0 => encode::<BlockQ5_0>(values, out),
+        DType::Q5_1 => encode::<BlockQ5_1>(values, out),
+        DType::MXFP4 => encode::<BlockMxfp4>(values, out),
+        DType::Q2_K | DType::Q3_K | DType::Q4_K | DType::Q5_K | DType::Q6_K | DType::IQ4_NL | DType::I32 => {
+            Err(QuantError::NoEncoder { dtype })
+        }
+    }
+}
+
+/// True where [`quantize`] has an encoder for `dtype`.
+pub fn can_quantize(dtype: DType) -> bool {
+    quantize(dtype, &[], &mut []).is_ok()
+}
+
+/// The fastest row decoder for `dtype` on this machine, for loops: choose once, call often.
+///
+/// The decoder expects whole blocks and `out` of exactly their values; what does not fit is left undecoded.
+pub fn row_decoder(dtype: DType) -> RowDecoder {
+    match dtype {
+        DType::F32 => pick::<F32>(),
+        DType::F16 => pick::<F16>(),
+        DType::BF16 => pick::<Bf16>(),
+        DType::Q8_0 => pick::<BlockQ8_0>(),
+        DType::Q4_0 => pick::<BlockQ4_0>(),
+        DType::Q4_1 => pick::<BlockQ4_1>(),
+        DType::Q5_0 => pick::<BlockQ5_0>(),
+        DType::Q5_1 => pick::<BlockQ5_1>(),
+        DType::Q2_K => pick::<BlockQ2K>(),
+        DType::Q3_K => pick::<BlockQ3K>(),
+        DType::Q4_K => pick::<BlockQ4K>(),
+        DType::Q5_K => pick::<BlockQ5K>(),
+        DType::Q6_K => pick::<BlockQ6K>(),
+        DType::IQ4_NL => pick::<BlockIq4Nl>(),
+        DType::MXFP4 => pick::<BlockMxfp4>(),
+        DType::I32 => pick::<I32>(),
+    }
+}
+
+/// Decodes a row of `B` blocks, inlined so that it takes the vector width of the function that calls it.
+#[inline(always)]
+pub fn decode_row<B: Block>(bytes: &[u8], out: &mut [f32]) {
+    let (blocks, values) = (whole::<B>(bytes.len()), whole::<B::Values>(size_of_val(out)));
+    debug_assert!(blocks * size_of::<B>() == bytes.len() && blocks == values, "{} row is not whole", B::DTYPE);
+    let n = size_of::<B::Values>() / size_of::<f32>();
+    let blocks: &[B] = bytemuck::cast_slice(&bytes[..blocks * size_of::<B>()]);
+    let values: &mut [B::Values] = bytemuck::cast_slice_mut(&mut out[..values * n]);
+    for (block, out) in blocks.iter().zip(values) {
+        block.decode(out);
+    }
+}
+
+/// Whole items of `T` in `bytes` bytes.
+#[inline(always)]
+fn whole<T>(bytes: usize) -> usize {
+    bytes / size_of::<T>()
+}
+
+fn check_size(dtype: DType, values: usize, got: usize) -> Result<(), QuantError> {
+    let expected = dtype.bytes(values).ok_or(QuantError::Partial { dtype, values })?;
+    if expected != got {
+        return Err(QuantError::Size { dtype, values, expected, got });
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn encode_row<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
+    let refused = |v: &f32| v.is_nan() || v.abs() > B::LIMIT;
+    if values.iter().fold(false, |any, v| any | refused(v))
+        && let Some((index, &value)) = values.iter().enumerate().find(|(_, v)| refused(v))
+    {
+        return Err(QuantError::Value { dtype: B::DTYPE, index, value, limit: B::LIMIT });
+    }
+    let values: &[B::Values] = bytemuck::cast_slice(values);
+    let blocks: &mut [B] = bytemuck::cast_slice_mut(out);
+    for (block, values) in blocks.iter_mut().zip(values) {
+        *block = B::encode(values);
+    }
+    Ok(())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn pick<B: Block>() -> RowDecoder {
+    decode_row::<B>
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn encode<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
+    encode_row::<B>(values, out)
+}
+
+#[cfg(target_arch = "x86_64")]
+use x86::{encode, pick};
+
+/// The portable loops once more, compiled for AVX2.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Block, Encode, QuantError, RowDecoder, decode_row, encode_row};
+
+    pub(super) fn pick<B: Block>() -> RowDecoder {
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the pointer exists only where AVX2 was detected.
+            |bytes, out| unsafe { decode_avx2::<B>(bytes, out) }
+        } else {
+            decode_row::<B>
+        }
+    }
+
+    pub(super) fn encode<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: AVX2 was detected.
+            unsafe { encode_avx2::<B>(values, out) }
+        } else {
+            encode_row::<B>(values, out)
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn decode_avx2<B: Block>(bytes: &[u8], out: &mut [f32]) {
+        decode_row::<B>(bytes, out);
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn encode_avx2<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
+        encode_row::<B>(values, out)
+    }
+}

@@ -1,0 +1,255 @@
+//! Blocks of 32 values with one f16 scale: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1.
+//!
+//! Byte i of the 4-bit quants holds value i in its low and value i + 16 in its high half; bit i of `qh` is the fifth
+//! bit of value i.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::plain::F16;
+use super::{Block, Encode};
+use crate::DType;
+
+const N: usize = 32;
+
+/// Largest finite half.
+const F16_MAX: f32 = 65504.0;
+
+/// 32 values `d * q`, q in -127..=127: 34 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct BlockQ8_0 {
+    /// Scale.
+    pub d: F16,
+    /// Quants.
+    pub qs: [i8; 32],
+}
+
+/// 32 values `d * (q - 8)`, q in 0..16: 18 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct BlockQ4_0 {
+    /// Scale.
+    pub d: F16,
+    /// Quants, two a byte.
+    pub qs: [u8; 16],
+}
+
+/// 32 values `d * q + m`, q in 0..16: 20 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct BlockQ4_1 {
+    /// Scale.
+    pub d: F16,
+    /// Minimum.
+    pub m: F16,
+    /// Quants, two a byte.
+    pub qs: [u8; 16],
+}
+
+/// 32 values `d * (q - 16)`, q in 0..32: 22 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct BlockQ5_0 {
+    /// Scale.
+    pub d: F16,
+    /// Fifth bits, little-endian.
+    pub qh: [u8; 4],
+    /// Low four bits, two a byte.
+    pub qs: [u8; 16],
+}
+
+/// 32 values `d * q + m`, q in 0..32: 24 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct BlockQ5_1 {
+    /// Scale.
+    pub d: F16,
+    /// Minimum.
+    pub m: F16,
+    /// Fifth bits, little-endian.
+    pub qh: [u8; 4],
+    /// Low four bits, two a byte.
+    pub qs: [u8; 16],
+}
+
+impl Block for BlockQ8_0 {
+    const DTYPE: DType = DType::Q8_0;
+    type Values = [f32; N];
+
+    #[inline(always)]
+    fn decode(&self, out: &mut [f32; N]) {
+        let d = self.d.get();
+        for (out, q) in out.iter_mut().zip(&self.qs) {
+            *out = d * f32::from(*q);
+        }
+    }
+}
+
+impl Block for BlockQ4_0 {
+    const DTYPE: DType = DType::Q4_0;
+    type Values = [f32; N];
+
+    #[inline(always)]
+    fn decode(&self, out: &mut [f32; N]) {
+        let d = self.d.get();
+        for i in 0..N / 2 {
+            out[i] = d * (i32::from(self.qs[i] & 15) - 8) as f32;
+            out[i + 16] = d * (i32::from(self.qs[i] >> 4) - 8) as f32;
+        }
+    }
+}
+
+impl Block for BlockQ4_1 {
+    const DTYPE: DType = DType::Q4_1;
+    type Values = [f32; N];
+
+    #[inline(always)]
+    fn decode(&self, out: &mut [f32; N]) {
+        let (d, m) = (self.d.get(), self.m.get());
+        for i in 0..N / 2 {
+            out[i] = d * f32::from(self.qs[i] & 15) + m;
+            out[i + 16] = d * f32::from(self.qs[i] >> 4) + m;
+        }
+    }
+}
+
+impl Block for BlockQ5_0 {
+    const DTYPE: DType = DType::Q5_0;
+    type Values = [f32; N];
+
+    #[inline(always)]
+    fn decode(&self, out: &mut [f32; N]) {
+        let d = self.d.get();
+        let q = join5(&self.qs, self.qh);
+        for i in 0..N {
+            out[i] = d * (q[i] - 16) as f32;
+        }
+    }
+}
+
+impl Block for BlockQ5_1 {
+    const DTYPE: DType = DType::Q5_1;
+    type Values = [f32; N];
+
+    #[inline(always)]
+    fn decode(&self, out: &mut [f32; N]) {
+        let (d, m) = (self.d.get(), self.m.get());
+        let q = join5(&self.qs, self.qh);
+        for i in 0..N {
+            out[i] = d * q[i] as f32 + m;
+        }
+    }
+}
+
+impl Encode for BlockQ8_0 {
+    const LIMIT: f32 = 127.0 * F16_MAX;
+
+    #[inline(always)]
+    fn encode(x: &[f32; N]) -> BlockQ8_0 {
+        let largest = x.iter().fold(0.0, |a: f32, v| if v.abs() > a { v.abs() } else { a });
+        let d = largest / 127.0;
+        let inverse = reciprocal(d);
+        BlockQ8_0 { d: F16::new(d), qs: x.map(|v| round_half_away(v * inverse) as i8) }
+    }
+}
+
+impl Encode for BlockQ4_0 {
+    const LIMIT: f32 = 8.0 * F16_MAX;
+
+    #[inline(always)]
+    fn encode(x: &[f32; N]) -> BlockQ4_0 {
+        let d = farthest_from_zero(x) / -8.0;
+        let inverse = reciprocal(d);
+        let q = x.map(|v| ((v * inverse + 8.5) as i32).clamp(0, 15) as u8);
+        BlockQ4_0 { d: F16::new(d), qs: nibbles(&q) }
+    }
+}
+
+impl Encode for BlockQ4_1 {
+    const LIMIT: f32 = F16_MAX;
+
+    #[inline(always)]
+    fn encode(x: &[f32; N]) -> BlockQ4_1 {
+        let (min, max) = range(x);
+        let d = (max - min) / 15.0;
+        let inverse = reciprocal(d);
+        let q = x.map(|v| (((v - min) * inverse + 0.5) as i32).clamp(0, 15) as u8);
+        BlockQ4_1 { d: F16::new(d), m: F16::new(min), qs: nibbles(&q) }
+    }
+}
+
+impl Encode for BlockQ5_0 {
+    const LIMIT: f32 = 16.0 * F16_MAX;
+
+    #[inline(always)]
+    fn encode(x: &[f32; N]) -> BlockQ5_0 {
+        let d = farthest_from_zero(x) / -16.0;
+        let inverse = reciprocal(d);
+        let q = x.map(|v| ((v * inverse + 16.5) as i32).clamp(0, 31) as u8);
+        BlockQ5_0 { d: F16::new(d), qh: fifth_bits(&q), qs: nibbles(&q) }
+    }
+}
+
+impl Encode for BlockQ5_1 {
+    const LIMIT: f32 = F16_MAX;
+
+    #[inline(always)]
+    fn encode(x: &[f32; N]) -> BlockQ5_1 {
+        let (min, max) = range(x);
+        let d = (max - min) / 31.0;
+        let inverse = reciprocal(d);
+        let q = x.map(|v| (((v - min) * inverse + 0.5) as i32).clamp(0, 31) as u8);
+        BlockQ5_1 { d: F16::new(d), m: F16::new(min), qh: fifth_bits(&q), qs: nibbles(&q) }
+    }
+}
+
+/// The 32 five-bit quants.
+#[inline(always)]
+fn join5(qs: &[u8; 16], qh: [u8; 4]) -> [i32; N] {
+    let high = u32::from_le_bytes(qh);
+    let mut q = [0; N];
+    for i in 0..N / 2 {
+        q[i] = i32::from(qs[i] & 15);
+        q[i + 16] = i32::from(qs[i] >> 4);
+    }
+    for (i, q) in q.iter_mut().enumerate() {
+        *q |= ((high >> i & 1) << 4) as i32;
+    }
+    q
+}
+
+/// 1 / d, or 0 where that is no finite number: such a block has a zero scale in f16 anyway.
+#[inline(always)]
+fn reciprocal(d: f32) -> f32 {
+    let inverse = 1.0 / d;
+    if inverse.is_finite() { inverse } else { 0.0 }
+}
+
+/// The first of the values with the largest magnitude, with its sign.
+#[inline(always)]
+fn farthest_from_zero(x: &[f32; N]) -> f32 {
+    x.iter().fold(x[0], |a, &v| if v.abs() > a.abs() { v } else { a })
+}
+
+#[inline(always)]
+fn range(x: &[f32; N]) -> (f32, f32) {
+    x.iter().fold((x[0], x[0]), |(lo, hi), &v| (if v < lo { v } else { lo }, if v > hi { v } else { hi }))
+}
+
+#[inline(always)]
+fn round_half_away(x: f32) -> i32 {
+    let magnitude = x.abs();
+    let whole = magnitude as i32;
+    let rounded = whole + i32::from(magnitude - whole as f32 >= 0.5);
+    if x < 0.0 { -rounded } else { rounded }
+}
+
+#[inline(always)]
+fn nibbles(q: &[u8; N]) -> [u8; 16] {
+    std::array::from_fn(|i| (q[i] & 15) | (q[i + 16] << 4))
+}
+
+#[inline(always)]
+fn fifth_bits(q: &[u8; N]) -> [u8; 4] {
+    q.iter().enumerate().fold(0u32, |bits, (i, &q)| bits | u32::from(q >> 4) << i).to_le_bytes()
+}
