@@ -1,3 +1,12 @@
-//! Model files, tokenizers, chat templates and model families.
+//! Model files: reading, checking, writing and converting them; tokenizers, chat templates and model families.
 
+pub mod config;
+mod error;
+mod file;
+pub mod gguf;
+mod map;
 pub mod tokenizer;
+
+pub use config::{Arch, Config, TokenizerSource};
+pub use error::Error;
+pub use file::{Format, ModelFile, Tensor, TensorInfo};

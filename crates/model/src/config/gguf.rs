@@ -1,0 +1,192 @@
+//! The keys of GGUF files, read and written.
+
+use super::{Arch, Config, Pairing, Rope, RopeScaling, SamplingDefaults, tokenizer};
+use crate::gguf::{Header, Value};
+use crate::{Error, TensorInfo};
+use metallic_kernels::DType;
+
+/// Metadata of one GGUF file, asked for by key.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'a> {
+    pub header: &'a Header,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Keys<'a> {
+    pub fn get(&self, key: &str) -> Option<Value<'a>> {
+        self.header.get(self.bytes, key)
+    }
+
+    fn typed<T>(&self, key: &str, expected: &str, as_t: impl Fn(&Value<'a>) -> Option<T>) -> Result<Option<T>, Error> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) => match as_t(&v) {
+                Some(t) => Ok(Some(t)),
+                None => Err(Error::key(key, expected, format_args!("{} {v}", v.kind()))),
+            },
+        }
+    }
+
+    pub fn size(&self, key: &str) -> Result<Option<usize>, Error> {
+        self.typed(key, "a non-negative integer", |v| usize::try_from(v.as_u64()?).ok())
+    }
+
+    pub fn u32(&self, key: &str) -> Result<Option<u32>, Error> {
+        self.typed(key, "an integer from 0 to 2^32 - 1", |v| u32::try_from(v.as_u64()?).ok())
+    }
+
+    pub fn f32(&self, key: &str) -> Result<Option<f32>, Error> {
+        self.typed(key, "a number", |v| v.as_f64().map(|f| f as f32))
+    }
+
+    pub fn str(&self, key: &str) -> Result<Option<&'a str>, Error> {
+        self.typed(key, "a string", |v| v.as_str())
+    }
+
+    pub fn bool(&self, key: &str) -> Result<Option<bool>, Error> {
+        self.typed(key, "a bool", |v| v.as_bool())
+    }
+}
+
+fn need<T>(value: Option<T>, key: &str, expected: &str) -> Result<T, Error> {
+    value.ok_or_else(|| Error::key(key, expected, "nothing: the key is missing"))
+}
+
+/// The key that holds a field of [`Config`] for a family.
+fn key_of(arch: Arch, field: &str) -> String {
+    let name = match field {
+        "n_layers" => "block_count",
+        "d_model" => "embedding_length",
+        "d_ff" => "feed_forward_length",
+        "n_heads" => "attention.head_count",
+        "n_kv_heads" => "attention.head_count_kv",
+        "head_dim" => "attention.key_length",
+        "value_dim" => "attention.value_length",
+        "vocab" => "vocab_size",
+        "context_length" => "context_length",
+        "rms_eps" => "attention.layer_norm_rms_epsilon",
+        "sliding_window" => "attention.sliding_window",
+        "rope_theta" => "rope.freq_base",
+        "rope_dims" => "rope.dimension_count",
+        "rope_scaling" => "rope.scaling.factor",
+        "rope_scaling_type" => "rope.scaling.type",
+        "rope_original" => "rope.scaling.original_context_length",
+        "rope_attention" => "rope.scaling.attn_factor",
+        "rope_beta_fast" => "rope.scaling.yarn_beta_fast",
+        "rope_beta_slow" => "rope.scaling.yarn_beta_slow",
+        "experts" => "expert_count",
+        "eos" => return tokenizer::EOS.to_owned(),
+        other => other,
+    };
+    format!("{}.{name}", arch.name())
+}
+
+const ARCH: &str = "general.architecture";
+const NAME: &str = "general.name";
+const TEMPERATURE: &str = "general.sampling.temp";
+const TOP_K: &str = "general.sampling.top_k";
+const TOP_P: &str = "general.sampling.top_p";
+const REPETITION_PENALTY: &str = "general.sampling.penalty_repeat";
+
+impl Config {
+    /// Reads the configuration of a GGUF file with the `tensors` of all its parts. `f32s` reads a tensor's values.
+    pub(crate) fn from_gguf(
+        keys: Keys,
+        tensors: &[TensorInfo],
+        f32s: impl Fn(&TensorInfo) -> Option<Vec<f32>>,
+    ) -> Result<Config, Error> {
+        let found = need(keys.str(ARCH)?, ARCH, "the name of a model family")?;
+        let arch = Arch::ALL.into_iter().find(|a| a.name() == found);
+        let arch = arch.ok_or_else(|| Arch::unknown(found, &Arch::ALL.map(Arch::name)))?;
+        let key = |field: &str| key_of(arch, field);
+        let size = |field: &str| keys.size(&key(field));
+        let needed = |field: &str| need(size(field)?, &key(field), "a size");
+
+        if let Some(n) = size("experts")?.filter(|n| *n > 0) {
+            return Err(Error::key(&key("experts"), "no experts: mixtures are not supported", n));
+        }
+        let (d_model, n_heads) = (needed("d_model")?, needed("n_heads")?);
+        let head_dim = match size("head_dim")? {
+            Some(n) => n,
+            None if n_heads > 0 && d_model % n_heads == 0 => d_model / n_heads,
+            None => return Err(Error::key(&key("n_heads"), format_args!("a divisor of {d_model}"), n_heads)),
+        };
+        if let Some(n) = size("value_dim")?.filter(|n| *n != head_dim) {
+            return Err(Error::key(&key("value_dim"), format_args!("{head_dim}, the width of the keys"), n));
+        }
+        let find = |name: &str| tensors.iter().find(|t| t.name == name);
+        let tokens = tokenizer::token_count(keys)?;
+        let rows = find("token_embd.weight").and_then(|t| t.shape.first().copied());
+        let stated = size("vocab")?;
+        let vocab = need(rows.or(stated).or(tokens), &key("vocab"), "a size, an embedding or tokens")?;
+        if let Some(n) = stated.filter(|n| *n != vocab) {
+            return Err(Error::key(&key("vocab"), format_args!("{vocab}, the rows of token_embd.weight"), n));
+        }
+        if let Some(n) = tokens.filter(|n| *n > vocab) {
+            let expected = format!("at most {vocab} tokens, the rows of token_embd.weight");
+            return Err(Error::key(tokenizer::TOKENS, expected, n));
+        }
+        let factors = match find("rope_freqs.weight") {
+            None => None,
+            Some(t) => match f32s(t) {
+                Some(f) if t.dtype == DType::F32 => Some(f),
+                _ => return Err(Error::tensor(&t.name, DType::F32, t.dtype)),
+            },
+        };
+        let config = Config {
+            arch,
+            name: keys.str(NAME)?.unwrap_or_default().to_owned(),
+            n_layers: needed("n_layers")?,
+            d_model,
+            d_ff: needed("d_ff")?,
+            n_heads,
+            n_kv_heads: size("n_kv_heads")?.unwrap_or(n_heads),
+            head_dim,
+            vocab,
+            context_length: needed("context_length")?,
+            rms_eps: need(keys.f32(&key("rms_eps"))?, &key("rms_eps"), "a number")?,
+            rope: rope(keys, arch, head_dim, factors)?,
+            sliding_window: size("sliding_window")?.filter(|n| *n > 0),
+            tied: find("output.weight").is_none(),
+            bos: tokenizer::token_id(keys, tokenizer::BOS)?,
+            eos: tokenizer::end_tokens(keys)?,
+            add_bos: keys.bool(tokenizer::ADD_BOS)?,
+            sampling: SamplingDefaults {
+                temperature: keys.f32(TEMPERATURE)?,
+                top_k: keys.u32(TOP_K)?,
+                top_p: keys.f32(TOP_P)?,
+                repetition_penalty: keys.f32(REPETITION_PENALTY)?,
+            },
+        };
+        config.consistent(key)
+    }
+}
+
+fn rope(keys: Keys, arch: Arch, head_dim: usize, factors: Option<Vec<f32>>) -> Result<Rope, Error> {
+    let key = |field: &str| key_of(arch, field);
+    let f32 = |field: &str| keys.f32(&key(field));
+    let factor = || need(f32("rope_scaling")?, &key("rope_scaling"), "a number");
+    let original = || need(keys.size(&key("rope_original"))?, &key("rope_original"), "a size");
+    let scaling = match keys.str(&key("rope_scaling_type"))? {
+        None | Some("none") => RopeScaling::None,
+        Some("linear") => RopeScaling::Linear(factor()?),
+        Some("yarn") => {
+            let factor = factor()?;
+            RopeScaling::Yarn {
+                factor,
+                original: original()? as f32,
+                beta_fast: f32("rope_beta_fast")?.unwrap_or(32.0),
+                beta_slow: f32("rope_beta_slow")?.unwrap_or(1.0),
+                attention: f32("rope_attention")?.unwrap_or(1.0) * (0.1 * factor.ln() + 1.0),
+            }
+        }
+        Some(other) => return Err(Error::key(&key("rope_scaling_type"), "none, linear or yarn", other)),
+    };
+    Ok(Rope {
+        theta: f32("rope_theta")?.unwrap_or(10_000.0),
+        dims: keys.size(&key("rope_dims"))?.unwrap_or(head_dim),
+        pairing: if arch == Arch::Llama { Pairing::Interleaved } else { Pairing::Halves },
+        scaling,
+        factors,
+    })
+}

@@ -1,0 +1,1 @@
+//! The keys of Hugging Face's `config.json` and `generation_config.json`.
