@@ -5,8 +5,10 @@ mod error;
 mod file;
 pub mod gguf;
 mod map;
+mod safetensors;
 pub mod tokenizer;
 
-pub use config::{Arch, Config, TokenizerSource};
+pub use config::{Arch, Config};
 pub use error::Error;
 pub use file::{Format, ModelFile, Tensor, TensorInfo};
+pub use tokenizer::TokenizerSource;

@@ -88,6 +88,60 @@ const TOP_K: &str = "general.sampling.top_k";
 const TOP_P: &str = "general.sampling.top_p";
 const REPETITION_PENALTY: &str = "general.sampling.penalty_repeat";
 
+const SPLIT_NO: &str = "split.no";
+const SPLIT_COUNT: &str = "split.count";
+const SPLIT_TENSORS: &str = "split.tensors.count";
+
+/// Which part of a split model a file is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Split {
+    /// Number of the part, from 0.
+    pub no: usize,
+    /// Number of parts.
+    pub count: usize,
+    /// Tensors in all parts together.
+    pub tensors: usize,
+}
+
+impl Split {
+    /// Reads the keys of a part; a file without them is the only part.
+    pub fn read(keys: Keys, own_tensors: usize) -> Result<Split, Error> {
+        let count = keys.size(SPLIT_COUNT)?.unwrap_or(1);
+        let no = keys.size(SPLIT_NO)?.unwrap_or(0);
+        // The format of part names has five digits.
+        if !(1..=99_999).contains(&count) {
+            return Err(Error::key(SPLIT_COUNT, "1 to 99999", count));
+        }
+        if no >= count {
+            return Err(Error::key(SPLIT_NO, format_args!("below {count}, the number of parts"), no));
+        }
+        let tensors = match count {
+            1 => own_tensors,
+            _ => need(keys.size(SPLIT_TENSORS)?, SPLIT_TENSORS, "the number of tensors in all parts")?,
+        };
+        Ok(Split { no, count, tensors })
+    }
+
+    /// Checks that a further part says the same as the first, and that it is part `no`.
+    pub fn check_part(&self, first: &Split, no: usize) -> Result<(), Error> {
+        if self.count != first.count {
+            return Err(Error::key(SPLIT_COUNT, format_args!("{}, as in the first part", first.count), self.count));
+        }
+        if self.no != no {
+            return Err(Error::key(SPLIT_NO, no, self.no));
+        }
+        Ok(())
+    }
+
+    /// Checks the number of tensors found in all parts.
+    pub fn check_tensors(&self, found: usize) -> Result<(), Error> {
+        if found == self.tensors {
+            return Ok(());
+        }
+        Err(Error::key(SPLIT_TENSORS, format_args!("{found}, which is what the parts hold"), self.tensors))
+    }
+}
+
 impl Config {
     /// Reads the configuration of a GGUF file with the `tensors` of all its parts. `f32s` reads a tensor's values.
     pub(crate) fn from_gguf(

@@ -10,10 +10,9 @@ mod tokenizer;
 
 use crate::Error;
 pub use check::Need;
-pub(crate) use gguf::Keys;
+pub(crate) use gguf::{Keys, Split};
 pub use rope::{Pairing, Rope, RopeScaling};
-pub use tokenizer::{GgufTokenizer, HfTokenizer, TokenizerSource};
-pub(crate) use tokenizer::{chat_template, source as tokenizer_source};
+pub(crate) use tokenizer::{chat_template, vocabulary};
 
 /// Model families. A file of another family is refused by [`Error::UnknownArch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
