@@ -6,6 +6,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::Block;
+use super::lanes::Lanes;
+use super::legacy::split4;
 use super::plain::F16;
 use crate::DType;
 
@@ -89,15 +91,12 @@ pub struct BlockQ6K {
 /// half scale, high half minimum) make up the last four.
 #[inline(always)]
 pub fn scale_min(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
-    let (mut scales, mut mins) = ([0; 8], [0; 8]);
-    for i in 0..4 {
-        let (s, m, rest) = (packed[i], packed[i + 4], packed[i + 8]);
-        scales[i] = s & 63;
-        mins[i] = m & 63;
-        scales[i + 4] = (rest & 15) | (s >> 6) << 4;
-        mins[i + 4] = (rest >> 4) | (m >> 6) << 4;
-    }
-    (scales, mins)
+    const LOW4: u32 = 0x0f0f_0f0f;
+    const LOW6: u32 = 0x3f3f_3f3f;
+    let [s, m, rest]: [u32; 3] = bytemuck::pod_read_unaligned(packed);
+    let scales = [s & LOW6, rest & LOW4 | s >> 2 & (LOW6 & !LOW4)];
+    let mins = [m & LOW6, rest >> 4 & LOW4 | m >> 2 & (LOW6 & !LOW4)];
+    (bytemuck::cast(scales), bytemuck::cast(mins))
 }
 
 impl BlockQ3K {
@@ -118,16 +117,16 @@ impl Block for BlockQ2K {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let (d, dmin) = (self.d.get(), self.dmin.get());
-        let (qs, _) = self.qs.as_chunks::<16>();
-        let (out, _) = out.as_chunks_mut::<16>();
-        for (sub, out) in out.iter_mut().enumerate() {
-            let scale = d * f32::from(self.scales[sub] & 15);
-            let min = dmin * f32::from(self.scales[sub] >> 4);
-            let (bytes, plane) = (&qs[sub / 8 * 2 + sub % 2], sub / 2 % 4);
-            for l in 0..16 {
-                out[l] = scale * f32::from(bytes[l] >> (2 * plane) & 3) - min;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let (d, dmin) = (s.half(self.d), s.half(self.dmin));
+        let scales = self.scales.map(|packed| d * f32::from(packed & 15));
+        let mins = self.scales.map(|packed| dmin * f32::from(packed >> 4));
+        let out: &mut [[f32; 16]; 16] = bytemuck::cast_mut(out);
+        for (i, bytes) in self.qs.as_chunks::<16>().0.iter().enumerate() {
+            let bytes = s.load(bytes);
+            for plane in 0..4 {
+                let sub = sub_block(i, plane);
+                s.scaled_plus(s.bits(bytes, 2 * plane, 3), scales[sub], -mins[sub], &mut out[sub]);
             }
         }
     }
@@ -138,19 +137,18 @@ impl Block for BlockQ3K {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let d = self.d.get();
-        let scales = self.scales();
-        let (qs, _) = self.qs.as_chunks::<16>();
-        let (hmask, _) = self.hmask.as_chunks::<16>();
-        let (out, _) = out.as_chunks_mut::<16>();
-        for (sub, out) in out.iter_mut().enumerate() {
-            let scale = d * f32::from(scales[sub]);
-            let (bytes, plane) = (&qs[sub / 8 * 2 + sub % 2], sub / 2 % 4);
-            let high = &hmask[sub % 2];
-            for l in 0..16 {
-                let q = (bytes[l] >> (2 * plane) & 3) | (high[l] >> (sub / 2) & 1) << 2;
-                out[l] = scale * (i32::from(q) - 4) as f32;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let d = s.half(self.d);
+        let scales = self.scales().map(|s| d * f32::from(s));
+        let hmask: &[[u8; 16]; 2] = bytemuck::cast_ref(&self.hmask);
+        let out: &mut [[f32; 16]; 16] = bytemuck::cast_mut(out);
+        for (i, bytes) in self.qs.as_chunks::<16>().0.iter().enumerate() {
+            let bytes = s.load(bytes);
+            let high = s.bits(s.load(&hmask[i % 2]), i as u32 / 2 * 4, 15);
+            for plane in 0..4 {
+                let sub = sub_block(i, plane);
+                let q = s.join(s.bits(bytes, 2 * plane, 3), s.bits(high, plane, 1), 2);
+                s.scaled(s.less(q, 4), scales[sub], &mut out[sub]);
             }
         }
     }
@@ -161,18 +159,17 @@ impl Block for BlockQ4K {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let (d, dmin) = (self.d.get(), self.dmin.get());
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let (d, dmin) = (s.half(self.d), s.half(self.dmin));
         let (scales, mins) = scale_min(&self.scales);
-        let (qs, _) = self.qs.as_chunks::<32>();
-        let (out, _) = out.as_chunks_mut::<32>();
-        for (sub, out) in out.iter_mut().enumerate() {
-            let scale = d * f32::from(scales[sub]);
-            let min = dmin * f32::from(mins[sub]);
-            let bytes = &qs[sub / 2];
-            for l in 0..32 {
-                out[l] = scale * f32::from(bytes[l] >> (sub % 2 * 4) & 15) - min;
-            }
+        let scales = scales.map(|s| d * f32::from(s));
+        let mins = mins.map(|m| dmin * f32::from(m));
+        let out: &mut [[[f32; 16]; 2]; 8] = bytemuck::cast_mut(out);
+        for (i, bytes) in self.qs.as_chunks::<16>().0.iter().enumerate() {
+            let (sub, side) = (i / 2 * 2, i % 2);
+            let [low, high] = split4(s, bytes);
+            s.scaled_plus(low, scales[sub], -mins[sub], &mut out[sub][side]);
+            s.scaled_plus(high, scales[sub + 1], -mins[sub + 1], &mut out[sub + 1][side]);
         }
     }
 }
@@ -182,19 +179,21 @@ impl Block for BlockQ5K {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let (d, dmin) = (self.d.get(), self.dmin.get());
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let (d, dmin) = (s.half(self.d), s.half(self.dmin));
         let (scales, mins) = scale_min(&self.scales);
-        let (qs, _) = self.qs.as_chunks::<32>();
-        let (out, _) = out.as_chunks_mut::<32>();
-        for (sub, out) in out.iter_mut().enumerate() {
-            let scale = d * f32::from(scales[sub]);
-            let min = dmin * f32::from(mins[sub]);
-            let bytes = &qs[sub / 2];
-            for l in 0..32 {
-                let q = (bytes[l] >> (sub % 2 * 4) & 15) | (self.qh[l] >> sub & 1) << 4;
-                out[l] = scale * f32::from(q) - min;
-            }
+        let scales = scales.map(|s| d * f32::from(s));
+        let mins = mins.map(|m| dmin * f32::from(m));
+        let qh: &[[u8; 16]; 2] = bytemuck::cast_ref(&self.qh);
+        let out: &mut [[[f32; 16]; 2]; 8] = bytemuck::cast_mut(out);
+        for (i, bytes) in self.qs.as_chunks::<16>().0.iter().enumerate() {
+            let (sub, side) = (i / 2 * 2, i % 2);
+            let [low, high] = split4(s, bytes);
+            let fifth = s.bits(s.load(&qh[side]), sub as u32, 3);
+            let low = s.join(low, s.bits(fifth, 0, 1), 4);
+            let high = s.join(high, s.bits(fifth, 1, 1), 4);
+            s.scaled_plus(low, scales[sub], -mins[sub], &mut out[sub][side]);
+            s.scaled_plus(high, scales[sub + 1], -mins[sub + 1], &mut out[sub + 1][side]);
         }
     }
 }
@@ -204,20 +203,25 @@ impl Block for BlockQ6K {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let d = self.d.get();
-        let (ql, _) = self.ql.as_chunks::<16>();
-        let (qh, _) = self.qh.as_chunks::<16>();
-        let (out, _) = out.as_chunks_mut::<16>();
-        for (sub, out) in out.iter_mut().enumerate() {
-            let scale = d * f32::from(self.scales[sub]);
-            let (half, plane) = (sub / 8, sub / 2 % 4);
-            let low = &ql[half * 4 + sub % 4];
-            let high = &qh[half * 2 + sub % 2];
-            for l in 0..16 {
-                let q = (low[l] >> (plane / 2 * 4) & 15) | (high[l] >> (2 * plane) & 3) << 4;
-                out[l] = scale * (i32::from(q) - 32) as f32;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let d = s.half(self.d);
+        let scales = self.scales.map(|s| d * f32::from(s));
+        let ql: &[[u8; 16]; 8] = bytemuck::cast_ref(&self.ql);
+        let out: &mut [[f32; 16]; 16] = bytemuck::cast_mut(out);
+        for (i, high) in self.qh.as_chunks::<16>().0.iter().enumerate() {
+            let high = s.load(high);
+            let ([q0, q2], [q1, q3]) = (split4(s, &ql[i + i / 2 * 2]), split4(s, &ql[i + i / 2 * 2 + 2]));
+            for (plane, low) in [q0, q1, q2, q3].into_iter().enumerate() {
+                let sub = sub_block(i, plane as u32);
+                let q = s.join(low, s.bits(high, 2 * plane as u32, 3), 4);
+                s.scaled(s.less(q, 32), scales[sub], &mut out[sub]);
             }
         }
     }
+}
+
+/// The sub-block of 16 values whose quants are the bits `2 * plane` and `2 * plane + 1` of the i-th 16 bytes.
+#[inline(always)]
+fn sub_block(i: usize, plane: u32) -> usize {
+    i / 2 * 8 + plane as usize * 2 + i % 2
 }

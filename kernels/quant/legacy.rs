@@ -5,6 +5,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::lanes::Lanes;
 use super::plain::F16;
 use super::{Block, Encode};
 use crate::DType;
@@ -77,10 +78,12 @@ impl Block for BlockQ8_0 {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        // Not by `s`: in a loop as short as this one, the vector register that it goes through is a chain between blocks.
         let d = self.d.get();
-        for (out, q) in out.iter_mut().zip(&self.qs) {
-            *out = d * f32::from(*q);
+        let q: &[[u8; 16]; 2] = bytemuck::cast_ref(&self.qs);
+        for (q, out) in q.iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
+            s.scaled(s.load(q), d, out);
         }
     }
 }
@@ -90,11 +93,10 @@ impl Block for BlockQ4_0 {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let d = self.d.get();
-        for i in 0..N / 2 {
-            out[i] = d * (i32::from(self.qs[i] & 15) - 8) as f32;
-            out[i + 16] = d * (i32::from(self.qs[i] >> 4) - 8) as f32;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let d = s.half(self.d);
+        for (q, out) in split4(s, &self.qs).into_iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
+            s.scaled(s.less(q, 8), d, out);
         }
     }
 }
@@ -104,11 +106,10 @@ impl Block for BlockQ4_1 {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let (d, m) = (self.d.get(), self.m.get());
-        for i in 0..N / 2 {
-            out[i] = d * f32::from(self.qs[i] & 15) + m;
-            out[i + 16] = d * f32::from(self.qs[i] >> 4) + m;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let (d, m) = (s.half(self.d), s.half(self.m));
+        for (q, out) in split4(s, &self.qs).into_iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
+            s.scaled_plus(q, d, m, out);
         }
     }
 }
@@ -118,11 +119,10 @@ impl Block for BlockQ5_0 {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let d = self.d.get();
-        let q = join5(&self.qs, self.qh);
-        for i in 0..N {
-            out[i] = d * (q[i] - 16) as f32;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let d = s.half(self.d);
+        for (q, out) in split5(s, &self.qs, self.qh).into_iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
+            s.scaled(s.less(q, 16), d, out);
         }
     }
 }
@@ -132,11 +132,10 @@ impl Block for BlockQ5_1 {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        let (d, m) = (self.d.get(), self.m.get());
-        let q = join5(&self.qs, self.qh);
-        for i in 0..N {
-            out[i] = d * q[i] as f32 + m;
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        let (d, m) = (s.half(self.d), s.half(self.m));
+        for (q, out) in split5(s, &self.qs, self.qh).into_iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
+            s.scaled_plus(q, d, m, out);
         }
     }
 }
@@ -203,19 +202,19 @@ impl Encode for BlockQ5_1 {
     }
 }
 
+/// The 32 four-bit quants.
+#[inline(always)]
+pub(super) fn split4<S: Lanes>(s: S, qs: &[u8; 16]) -> [S::Bytes; 2] {
+    let bytes = s.load(qs);
+    [s.bits(bytes, 0, 15), s.bits(bytes, 4, 15)]
+}
+
 /// The 32 five-bit quants.
 #[inline(always)]
-fn join5(qs: &[u8; 16], qh: [u8; 4]) -> [i32; N] {
-    let high = u32::from_le_bytes(qh);
-    let mut q = [0; N];
-    for i in 0..N / 2 {
-        q[i] = i32::from(qs[i] & 15);
-        q[i + 16] = i32::from(qs[i] >> 4);
-    }
-    for (i, q) in q.iter_mut().enumerate() {
-        *q |= ((high >> i & 1) << 4) as i32;
-    }
-    q
+fn split5<S: Lanes>(s: S, qs: &[u8; 16], qh: [u8; 4]) -> [S::Bytes; 2] {
+    let [low, high] = split4(s, qs);
+    let fifth = |a, b| s.spread(u16::from_le_bytes([a, b]));
+    [s.join(low, fifth(qh[0], qh[1]), 4), s.join(high, fifth(qh[2], qh[3]), 4)]
 }
 
 /// 1 / d, or 0 where that is no finite number: such a block has a zero scale in f16 anyway.

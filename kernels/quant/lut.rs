@@ -4,6 +4,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::lanes::Lanes;
+use super::legacy::split4;
 use super::plain::F16;
 use super::{Block, Encode};
 use crate::DType;
@@ -16,20 +18,19 @@ const N: usize = 32;
 pub const E2M1: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
 
 /// All codes of FP4, doubled; GGUF decodes code 8 as +0.
-const E2M1_DOUBLED: [f32; 16] = {
-    let mut table = [0.0; 16];
+const E2M1_DOUBLED: [i8; 16] = {
+    let mut table = [0; 16];
     let mut code = 1;
     while code < 8 {
-        table[code] = 2.0 * E2M1[code];
-        table[code + 8] = -2.0 * E2M1[code];
+        table[code] = (2.0 * E2M1[code]) as i8;
+        table[code + 8] = -table[code];
         code += 1;
     }
     table
 };
 
 /// The levels of IQ4_NL, denser around zero.
-const IQ4_NL: [f32; 16] =
-    [-127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0];
+const IQ4_NL: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// 32 values `d * table[q]`: 18 bytes.
 #[repr(C)]
@@ -64,8 +65,8 @@ impl Block for BlockIq4Nl {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        look_up(&IQ4_NL, self.d.get(), &self.qs, out);
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        look_up(s, &IQ4_NL, s.half(self.d), &self.qs, out);
     }
 }
 
@@ -74,16 +75,15 @@ impl Block for BlockMxfp4 {
     type Values = [f32; N];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; N]) {
-        look_up(&E2M1_DOUBLED, BlockMxfp4::half_scale(self.e), &self.qs, out);
+    fn decode<S: Lanes>(&self, s: S, out: &mut [f32; N]) {
+        look_up(s, &E2M1_DOUBLED, BlockMxfp4::half_scale(self.e), &self.qs, out);
     }
 }
 
 #[inline(always)]
-fn look_up(table: &[f32; 16], scale: f32, codes: &[u8; 16], out: &mut [f32; N]) {
-    for i in 0..N / 2 {
-        out[i] = scale * table[usize::from(codes[i] & 15)];
-        out[i + 16] = scale * table[usize::from(codes[i] >> 4)];
+fn look_up<S: Lanes>(s: S, table: &[i8; 16], scale: f32, codes: &[u8; 16], out: &mut [f32; N]) {
+    for (codes, out) in split4(s, codes).into_iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
+        s.scaled(s.look_up(table, codes), scale, out);
     }
 }
 
@@ -104,10 +104,10 @@ impl Encode for BlockMxfp4 {
 
 /// The first code whose scaled level is nearest to `x`.
 #[inline(always)]
-fn nearest(table: &[f32; 16], scale: f32, x: f32) -> u8 {
+fn nearest(table: &[i8; 16], scale: f32, x: f32) -> u8 {
     let mut best = (f32::INFINITY, 0);
     for (code, level) in table.iter().enumerate() {
-        let error = (scale * level - x).abs();
+        let error = (scale * f32::from(*level) - x).abs();
         if error < best.0 {
             best = (error, code as u8);
         }

@@ -10,13 +10,17 @@ use thiserror::Error;
 use crate::DType;
 
 mod kquants;
+mod lanes;
 mod legacy;
 mod lut;
 mod plain;
 #[cfg(test)]
 mod tests;
 
-pub use kquants::{BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use lanes::Portable;
+
+pub use kquants::{BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, scale_min};
+pub use lanes::Lanes;
 pub use legacy::{BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
 pub use lut::{BlockIq4Nl, BlockMxfp4, E2M1};
 pub use plain::{Bf16, F16, F32, I32, f16_to_f32, f32_to_bf16, f32_to_f16};
@@ -72,7 +76,15 @@ pub trait Block: Pod {
     type Values: Pod;
 
     /// Writes the values of this block.
-    fn decode(&self, out: &mut Self::Values);
+    fn decode<S: Lanes>(&self, s: S, out: &mut Self::Values);
+
+    /// Writes the values of a run of blocks.
+    #[inline(always)]
+    fn decode_all<S: Lanes>(blocks: &[Self], s: S, out: &mut [Self::Values]) {
+        for (block, out) in blocks.iter().zip(out) {
+            block.decode(s, out);
+        }
+    }
 }
 
 /// A format that values can be encoded to.
@@ -147,17 +159,17 @@ pub fn row_decoder(dtype: DType) -> RowDecoder {
     }
 }
 
-/// Decodes a row of `B` blocks, inlined so that it takes the vector width of the function that calls it.
 #[inline(always)]
-pub fn decode_row<B: Block>(bytes: &[u8], out: &mut [f32]) {
+fn decode_row<B: Block, S: Lanes>(s: S, bytes: &[u8], out: &mut [f32]) {
     let (blocks, values) = (whole::<B>(bytes.len()), whole::<B::Values>(size_of_val(out)));
     debug_assert!(blocks * size_of::<B>() == bytes.len() && blocks == values, "{} row is not whole", B::DTYPE);
     let n = size_of::<B::Values>() / size_of::<f32>();
     let blocks: &[B] = bytemuck::cast_slice(&bytes[..blocks * size_of::<B>()]);
-    let values: &mut [B::Values] = bytemuck::cast_slice_mut(&mut out[..values * n]);
-    for (block, out) in blocks.iter().zip(values) {
-        block.decode(out);
-    }
+    B::decode_all(blocks, s, bytemuck::cast_slice_mut(&mut out[..values * n]));
+}
+
+fn decode_portable<B: Block>(bytes: &[u8], out: &mut [f32]) {
+    decode_row::<B, Portable>(Portable, bytes, out);
 }
 
 /// Whole items of `T` in `bytes` bytes.
@@ -192,7 +204,7 @@ fn encode_row<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantErro
 
 #[cfg(not(target_arch = "x86_64"))]
 fn pick<B: Block>() -> RowDecoder {
-    decode_row::<B>
+    decode_portable::<B>
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -203,35 +215,34 @@ fn encode<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
 #[cfg(target_arch = "x86_64")]
 use x86::{encode, pick};
 
-/// The portable loops once more, compiled for AVX2.
+/// The same loops, compiled for AVX2.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Block, Encode, QuantError, RowDecoder, decode_row, encode_row};
+    use super::lanes::Avx2;
+    use super::{Block, Encode, QuantError, RowDecoder, decode_portable, decode_row, encode_row};
 
     pub(super) fn pick<B: Block>() -> RowDecoder {
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the pointer exists only where AVX2 was detected.
-            |bytes, out| unsafe { decode_avx2::<B>(bytes, out) }
-        } else {
-            decode_row::<B>
+        match Avx2::detect() {
+            // SAFETY: this pointer exists only where AVX2 and F16C were detected.
+            Some(_) => |bytes, out| unsafe { decode_avx2::<B>(Avx2::detected_before(), bytes, out) },
+            None => decode_portable::<B>,
         }
     }
 
     pub(super) fn encode<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: AVX2 was detected.
-            unsafe { encode_avx2::<B>(values, out) }
-        } else {
-            encode_row::<B>(values, out)
+        match Avx2::detect() {
+            // SAFETY: AVX2 and F16C were detected.
+            Some(_) => unsafe { encode_avx2::<B>(values, out) },
+            None => encode_row::<B>(values, out),
         }
     }
 
-    #[target_feature(enable = "avx2")]
-    fn decode_avx2<B: Block>(bytes: &[u8], out: &mut [f32]) {
-        decode_row::<B>(bytes, out);
+    #[target_feature(enable = "avx2,f16c")]
+    fn decode_avx2<B: Block>(s: Avx2, bytes: &[u8], out: &mut [f32]) {
+        decode_row::<B, Avx2>(s, bytes, out);
     }
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,f16c")]
     fn encode_avx2<B: Encode>(values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
         encode_row::<B>(values, out)
     }

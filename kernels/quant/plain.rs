@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::lanes::Lanes;
 use super::{Block, Encode};
 use crate::DType;
 
@@ -29,7 +30,13 @@ impl F16 {
     /// The value, exactly.
     #[inline(always)]
     pub fn get(self) -> f32 {
-        f16_to_f32(u16::from_le_bytes(self.0))
+        f16_to_f32(self.bits())
+    }
+
+    /// The 16 bits.
+    #[inline(always)]
+    pub fn bits(self) -> u16 {
+        u16::from_le_bytes(self.0)
     }
 
     /// The half nearest to `value`.
@@ -84,7 +91,7 @@ impl Block for F32 {
     type Values = [f32; 1];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; 1]) {
+    fn decode<S: Lanes>(&self, _: S, out: &mut [f32; 1]) {
         out[0] = f32::from_le_bytes(self.0);
     }
 }
@@ -103,8 +110,20 @@ impl Block for F16 {
     type Values = [f32; 1];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; 1]) {
+    fn decode<S: Lanes>(&self, _: S, out: &mut [f32; 1]) {
         out[0] = self.get();
+    }
+
+    #[inline(always)]
+    fn decode_all<S: Lanes>(blocks: &[F16], s: S, out: &mut [[f32; 1]]) {
+        let (eights, rest) = blocks.as_chunks::<8>();
+        let (out, out_rest) = bytemuck::cast_slice_mut::<_, f32>(out).as_chunks_mut::<8>();
+        for (halves, out) in eights.iter().zip(out) {
+            s.halves(halves, out);
+        }
+        for (half, out) in rest.iter().zip(out_rest) {
+            *out = half.get();
+        }
     }
 }
 
@@ -123,7 +142,7 @@ impl Block for Bf16 {
     type Values = [f32; 1];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; 1]) {
+    fn decode<S: Lanes>(&self, _: S, out: &mut [f32; 1]) {
         out[0] = f32::from_bits(u32::from(u16::from_le_bytes(self.0)) << 16);
     }
 }
@@ -143,7 +162,7 @@ impl Block for I32 {
     type Values = [f32; 1];
 
     #[inline(always)]
-    fn decode(&self, out: &mut [f32; 1]) {
+    fn decode<S: Lanes>(&self, _: S, out: &mut [f32; 1]) {
         out[0] = i32::from_le_bytes(self.0) as f32;
     }
 }
