@@ -3,7 +3,35 @@
 //! One folder per op: what is computed, its oracle in plain Rust with f64 sums, its cases, its tolerance, and the one
 //! list of its variants (`variants.json`). This crate allocates nothing on a device and starts no thread.
 
+pub mod attention;
+pub mod cases;
+pub mod contract;
 pub mod dtype;
+pub mod embed;
+pub mod gather;
+pub mod kv;
+pub mod math;
+pub mod matmul;
+pub mod norm;
 pub mod quant;
+pub mod rope;
+pub mod swiglu;
 
+pub use contract::Op;
 pub use dtype::DType;
+
+/// Every op: the one list.
+pub static OPS: &[&Op] = &[
+    &embed::OP,
+    &norm::OP,
+    &matmul::OP,
+    &rope::OP,
+    &attention::OP,
+    &swiglu::OP,
+    &gather::OP,
+];
+
+/// The op named `name`.
+pub fn op(name: &str) -> Option<&'static Op> {
+    OPS.iter().copied().find(|o| o.name == name)
+}

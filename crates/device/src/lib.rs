@@ -1,1 +1,201 @@
-//! Placeholder crate root.
+//! Devices: memory, programs, and queues that replay a list of launches.
+//!
+//! Every device is a folder of the same four files: `mod` (what it is), `buffer` (its memory), `program` (from variant
+//! to something runnable) and `queue` (a resolved plan, replayed every step). Only this crate has GPU FFI.
+
+pub mod cpu;
+
+use std::sync::Arc;
+
+use metallic_kernels::contract::{Key, Limits, Op, Params, Variant};
+
+/// What can go wrong on a device.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system gave no memory.
+    #[error("{device}: cannot allocate {bytes} bytes: {source}")]
+    Memory {
+        /// Device asked.
+        device: String,
+        /// Size asked for.
+        bytes: usize,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The variant's entry does not exist on this device.
+    #[error("{device}: {op} variant {variant} names entry {entry:?}, which does not exist")]
+    Entry {
+        /// Device asked.
+        device: String,
+        /// The op.
+        op: &'static str,
+        /// The variant.
+        variant: String,
+        /// The entry that is missing.
+        entry: String,
+    },
+    /// A thread could not be started or pinned.
+    #[error("{device}: cannot start worker {worker}: {source}")]
+    Thread {
+        /// Device asked.
+        device: String,
+        /// Number of the worker.
+        worker: usize,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A kernel panicked; the queue did not finish.
+    #[error("{device}: a kernel panicked during {op}; results of this step are not valid")]
+    Panicked {
+        /// Device.
+        device: String,
+        /// Op of the launch that panicked.
+        op: &'static str,
+    },
+    /// A CPU feature name that is not known.
+    #[error("unknown CPU feature {name:?}; known: {known}")]
+    Feature {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// Fewer than one thread asked for, or too many.
+    #[error("{got} threads asked for; at least 1 and at most {max} are possible")]
+    Threads {
+        /// Asked for.
+        got: usize,
+        /// Possible.
+        max: usize,
+    },
+}
+
+/// Memory of a device; clones share it.
+#[derive(Clone)]
+pub struct Buffer(Arc<cpu::Memory>);
+
+impl Buffer {
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True for a buffer of no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory behind it, on the CPU.
+    pub fn memory(&self) -> &cpu::Memory {
+        &self.0
+    }
+
+    /// A part of this buffer, as an operand.
+    pub fn slice(&self, offset: usize, len: usize) -> Binding {
+        debug_assert!(offset + len <= self.len());
+        Binding { buffer: Some(self.clone()), offset, len }
+    }
+
+    /// All of this buffer, as an operand.
+    pub fn whole(&self) -> Binding {
+        self.slice(0, self.len())
+    }
+}
+
+/// An operand of a launch: a part of a buffer, or nothing.
+#[derive(Clone, Default)]
+pub struct Binding {
+    /// The buffer; `None` for an absent optional operand.
+    pub buffer: Option<Buffer>,
+    /// First byte.
+    pub offset: usize,
+    /// Bytes.
+    pub len: usize,
+}
+
+/// Which of a step's row counts a launch follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rows {
+    /// One row per token of the batch.
+    Tokens,
+    /// One row per token whose logits are wanted.
+    Outputs,
+}
+
+/// Row counts of one step, each at most what the plan was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepRows {
+    /// Tokens in the batch.
+    pub tokens: usize,
+    /// Rows of logits.
+    pub outputs: usize,
+}
+
+impl StepRows {
+    /// The count for `rows`.
+    pub fn of(&self, rows: Rows) -> usize {
+        match rows {
+            Rows::Tokens => self.tokens,
+            Rows::Outputs => self.outputs,
+        }
+    }
+}
+
+/// A launch with every choice made, as a plan records it and a device resolves it.
+#[derive(Clone)]
+pub struct Record {
+    /// The op.
+    pub op: &'static Op,
+    /// The chosen variant.
+    pub variant: Arc<Variant>,
+    /// The problem; its `m` is the most rows a step may have.
+    pub key: Key,
+    /// Arguments.
+    pub params: Params,
+    /// Operands in the op's order.
+    pub operands: Vec<Binding>,
+    /// Row count it follows.
+    pub rows: Rows,
+}
+
+/// A device that runs kernels.
+pub trait Device: Send + Sync {
+    /// Short name, e.g. `cpu`.
+    fn name(&self) -> &str;
+
+    /// One line for people: processor, threads, features.
+    fn describe(&self) -> String;
+
+    /// What dispatch may count on.
+    fn limits(&self) -> &Limits;
+
+    /// Zeroed memory of `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where the system refuses.
+    fn alloc(&self, bytes: usize) -> Result<Buffer, Error>;
+
+    /// Resolves launches into something that replays them in order.
+    ///
+    /// # Errors
+    /// An entry that does not exist, or no memory for scratch.
+    fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error>;
+
+    /// Runs `job(part)` for every part below `parts`, on the threads that serve this device. For loading, not for kernels.
+    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync));
+}
+
+/// A resolved plan.
+pub trait Queue: Send {
+    /// Runs every launch once, in order, and waits for the end.
+    ///
+    /// # Errors
+    /// [`Error::Panicked`] where a kernel did.
+    fn run(&mut self, rows: StepRows) -> Result<(), Error>;
+
+    /// Runs every launch once and adds the seconds that each took to `seconds` (one entry per record).
+    ///
+    /// # Errors
+    /// As [`Queue::run`].
+    fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error>;
+}

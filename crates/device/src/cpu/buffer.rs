@@ -1,0 +1,92 @@
+//! CPU memory: zeroed anonymous pages, large ones where the system has them, or a part of a mapped file.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+
+use memmap2::{MmapMut, MmapOptions};
+
+/// Pages from this size on are asked for as huge ones: fewer TLB misses on the weights.
+const HUGE_FROM: usize = 1 << 20;
+
+/// A region of host memory that kernels reach by address.
+pub struct Memory {
+    ptr: *mut u8,
+    len: usize,
+    owner: Owner,
+}
+
+enum Owner {
+    Nothing,
+    Pages(#[allow(dead_code)] MmapMut),
+    /// Read-only memory that something else keeps alive, such as a mapped model file.
+    Shared(#[allow(dead_code)] Arc<dyn Any + Send + Sync>),
+}
+
+// SAFETY: Memory is an address range that lives as long as its owner; who may write when is decided by plans.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Zeroed, page-aligned memory.
+    ///
+    /// # Errors
+    /// The system's, where it has no `bytes` to give.
+    pub fn zeroed(bytes: usize) -> io::Result<Memory> {
+        if bytes == 0 {
+            return Ok(Memory { ptr: std::ptr::dangling_mut::<u64>().cast(), len: 0, owner: Owner::Nothing });
+        }
+        let mut pages = MmapOptions::new().len(bytes).map_anon()?;
+        #[cfg(target_os = "linux")]
+        if bytes >= HUGE_FROM {
+            // Advice only: a kernel without huge pages says no, and nothing is lost.
+            let _ = pages.advise(memmap2::Advice::HugePage);
+        }
+        Ok(Memory { ptr: pages.as_mut_ptr(), len: bytes, owner: Owner::Pages(pages) })
+    }
+
+    /// Memory that `owner` keeps alive, for reading only.
+    ///
+    /// # Safety
+    /// `bytes` stays valid and unwritten while `owner` lives, and no kernel gets it as an output.
+    pub unsafe fn shared(bytes: &[u8], owner: Arc<dyn Any + Send + Sync>) -> Memory {
+        Memory { ptr: bytes.as_ptr().cast_mut(), len: bytes.len(), owner: Owner::Shared(owner) }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True for no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// First byte.
+    pub fn ptr(&self) -> *mut u8 {
+        self.ptr
+    }
+
+    /// Copies `data` to `offset`.
+    ///
+    /// # Panics
+    /// Where the range is not inside, or the memory is shared.
+    pub fn write(&self, offset: usize, data: &[u8]) {
+        assert!(offset.checked_add(data.len()).is_some_and(|end| end <= self.len), "write outside of a buffer");
+        assert!(!matches!(self.owner, Owner::Shared(_)), "write to shared memory");
+        // SAFETY: the range is inside owned memory; callers write between runs, never during one.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.ptr.add(offset), data.len()) }
+    }
+
+    /// Copies from `offset` into `out`.
+    ///
+    /// # Panics
+    /// Where the range is not inside.
+    pub fn read(&self, offset: usize, out: &mut [u8]) {
+        assert!(offset.checked_add(out.len()).is_some_and(|end| end <= self.len), "read outside of a buffer");
+        // SAFETY: the range is inside; callers read between runs.
+        unsafe { std::ptr::copy_nonoverlapping(self.ptr.add(offset), out.as_mut_ptr(), out.len()) }
+    }
+}

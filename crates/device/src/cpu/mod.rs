@@ -1,0 +1,109 @@
+//! The CPU as a device: native kernels on a pool of pinned threads.
+
+mod buffer;
+mod features;
+mod pool;
+mod program;
+mod queue;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use metallic_kernels::contract::{Limits, Target};
+
+pub use buffer::Memory;
+pub use pool::Pinning;
+
+use crate::{Buffer, Device, Error, Queue, Record};
+
+const NAME: &str = "cpu";
+const MAX_THREADS: usize = 1024;
+
+/// How to set the CPU device up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Workers; `None` takes every core this process may use.
+    pub threads: Option<usize>,
+    /// Whether workers stay on their cores.
+    pub pinning: Pinning,
+    /// Features to treat as absent, e.g. `amx-bf16`; a prefix such as `amx` or `avx512` refuses all that begin with it.
+    pub without: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { threads: None, pinning: Pinning::Cores, without: Vec::new() }
+    }
+}
+
+/// The CPU.
+pub struct Cpu {
+    limits: Limits,
+    pool: Arc<pool::Pool>,
+    brand: String,
+}
+
+impl Cpu {
+    /// Detects features and starts the pool.
+    ///
+    /// # Errors
+    /// An unknown feature name, a thread count out of range, or threads the system refuses.
+    pub fn new(options: &Options) -> Result<Cpu, Error> {
+        let features = features::detect(&options.without)?;
+        let threads = options.threads.unwrap_or_else(features::default_threads);
+        if !(1..=MAX_THREADS).contains(&threads) {
+            return Err(Error::Threads { got: threads, max: MAX_THREADS });
+        }
+        let pool = Arc::new(pool::Pool::new(threads, options.pinning)?);
+        let limits = Limits { targets: vec![Target::Cpu], features, max_threads: threads, threadgroup_bytes: 0 };
+        Ok(Cpu { limits, pool, brand: features::brand() })
+    }
+}
+
+fn memory(bytes: usize) -> Result<Memory, Error> {
+    Memory::zeroed(bytes).map_err(|source| Error::Memory { device: NAME.to_owned(), bytes, source })
+}
+
+/// Memory that something else keeps alive, as a buffer that kernels may only read.
+///
+/// # Safety
+/// As [`Memory::shared`].
+pub unsafe fn share(bytes: &[u8], owner: Arc<dyn std::any::Any + Send + Sync>) -> Buffer {
+    // SAFETY: the caller's promise.
+    Buffer(Arc::new(unsafe { Memory::shared(bytes, owner) }))
+}
+
+impl Device for Cpu {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, {} threads, {}", self.brand, self.pool.workers(), self.limits.features.join(" "))
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Buffer, Error> {
+        Ok(Buffer(Arc::new(memory(bytes)?)))
+    }
+
+    fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error> {
+        Ok(Box::new(queue::CpuQueue::new(self.pool.clone(), records)?))
+    }
+
+    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        self.pool.run(&|_, _| {
+            loop {
+                let part = next.fetch_add(1, Ordering::Relaxed);
+                if part >= parts {
+                    break;
+                }
+                job(part);
+            }
+        });
+    }
+}

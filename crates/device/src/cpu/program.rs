@@ -1,0 +1,46 @@
+//! From a record to native code: the entry's phases, its operands as addresses, its scratch.
+
+use metallic_kernels::contract::{Native, Params, Slice};
+
+use crate::{Error, Record, Rows};
+
+/// A launch with nothing left to look up.
+pub(super) struct Program {
+    pub native: Native,
+    pub operands: Vec<Slice>,
+    pub params: Params,
+    pub rows: Rows,
+    pub op: &'static str,
+    pub max_rows: usize,
+    pub scratch: usize,
+}
+
+impl Program {
+    pub fn resolve(record: &Record, device: &str, workers: usize) -> Result<Program, Error> {
+        let v = &record.variant;
+        let native = (record.op.native)(&v.entry).ok_or_else(|| Error::Entry {
+            device: device.to_owned(),
+            op: record.op.name,
+            variant: v.id(),
+            entry: v.entry.clone(),
+        })?;
+        let operands = record
+            .operands
+            .iter()
+            .map(|b| match &b.buffer {
+                // SAFETY: the binding lies inside its buffer (checked when it was made).
+                Some(buf) => Slice { ptr: unsafe { buf.memory().ptr().add(b.offset) }, len: b.len },
+                None => Slice::NONE,
+            })
+            .collect();
+        Ok(Program {
+            native,
+            operands,
+            params: record.params,
+            rows: record.rows,
+            op: record.op.name,
+            max_rows: record.key.m,
+            scratch: (native.scratch)(&record.key, workers),
+        })
+    }
+}
