@@ -59,9 +59,7 @@ pub fn stored(rng: &mut Rng, dtype: DType, rows: usize, k: usize, std: f32) -> O
     let bytes = match dtype {
         DType::F32 => bytemuck::cast_slice(&rng.normals(count, std)).to_vec(),
         DType::F16 => rng.normals(count, std).iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
-        DType::BF16 => {
-            rng.normals(count, std).iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect()
-        }
+        DType::BF16 => rng.normals(count, std).iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
         _ => blocks(rng, dtype, count, std),
     };
     Operand { role: Role::Input, bytes, dtype }

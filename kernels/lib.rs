@@ -21,15 +21,7 @@ pub use contract::Op;
 pub use dtype::DType;
 
 /// Every op: the one list.
-pub static OPS: &[&Op] = &[
-    &embed::OP,
-    &norm::OP,
-    &matmul::OP,
-    &rope::OP,
-    &attention::OP,
-    &swiglu::OP,
-    &gather::OP,
-];
+pub static OPS: &[&Op] = &[&embed::OP, &norm::OP, &matmul::OP, &rope::OP, &attention::OP, &swiglu::OP, &gather::OP];
 
 /// The op named `name`.
 pub fn op(name: &str) -> Option<&'static Op> {

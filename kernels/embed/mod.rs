@@ -67,8 +67,10 @@ fn case(dtype: DType, layout: Layout) -> Option<Case> {
     let ids = [0, 36, 17, 16];
     let mut table = vec![0.0f32; n * k];
     quant::dequantize(dtype, &w.bytes, &mut table).ok()?;
-    let value: Vec<f64> = ids.iter().flat_map(|&i| table[i as usize * k..][..k].iter().map(|&v| f64::from(v))).collect();
-    let params = EmbedParams { n: n as u32, k: k as u32, dtype: dtype.ggml(), layout: (layout == Layout::Panel16) as u32 };
+    let value: Vec<f64> =
+        ids.iter().flat_map(|&i| table[i as usize * k..][..k].iter().map(|&v| f64::from(v))).collect();
+    let params =
+        EmbedParams { n: n as u32, k: k as u32, dtype: dtype.ggml(), layout: (layout == Layout::Panel16) as u32 };
     Some(Case {
         name: format!("{dtype} {layout}"),
         key: key(m, n, k, dtype, layout),

@@ -95,8 +95,12 @@ pub fn key(m: usize, groups: usize, k: usize) -> Key {
 
 fn cases() -> Vec<Case> {
     // rows, groups, k, stride, std of x, eps
-    let shapes =
-        [(1, 1, 1, 1, 1.0, 1e-6), (3, 1, 100, 100, 1.0, 1e-5), (2, 3, 64, 256, 50.0, 1e-6), (2, 1, 896, 896, 1e-4, 1e-6)];
+    let shapes = [
+        (1, 1, 1, 1, 1.0, 1e-6),
+        (3, 1, 100, 100, 1.0, 1e-5),
+        (2, 3, 64, 256, 50.0, 1e-6),
+        (2, 1, 896, 896, 1e-4, 1e-6),
+    ];
     shapes.iter().map(|&(m, groups, k, ld, std, eps)| case(m, groups, k, ld, std, eps)).collect()
 }
 

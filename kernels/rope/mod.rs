@@ -72,7 +72,8 @@ unsafe fn rope_append(a: &Args<'_>) {
             for unit in a.share(a.rows * all, all) {
                 let (r, h) = (unit / all, unit % all);
                 // SAFETY: as above.
-                let v = unsafe { std::slice::from_raw_parts_mut(a.output::<f32>(0).add(r * p.ld as usize + h * hd), hd) };
+                let v =
+                    unsafe { std::slice::from_raw_parts_mut(a.output::<f32>(0).add(r * p.ld as usize + h * hd), hd) };
                 if h < heads + kv_heads {
                     rotate(v, &angles[r * dims..][..dims], p.pairing);
                 }
@@ -125,7 +126,12 @@ fn case(dtype: DType, pairing: Pairing, dims: usize) -> Case {
     let all = heads + 2 * kv_heads;
     let mut rng = Rng(3);
     let x = rng.normals(m * all * hd, 2.0);
-    let angles: Vec<f32> = (0..m * dims / 2).flat_map(|_| { let t = rng.uniform() * 6.3; [t.cos(), t.sin()] }).collect();
+    let angles: Vec<f32> = (0..m * dims / 2)
+        .flat_map(|_| {
+            let t = rng.uniform() * 6.3;
+            [t.cos(), t.sin()]
+        })
+        .collect();
     let slots = [70, 0, 191, 63, 64];
     let mut y: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
     for r in 0..m {

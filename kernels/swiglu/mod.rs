@@ -72,7 +72,12 @@ fn cases() -> Vec<Case> {
             rows: m,
             operands: vec![cases::f32s(Role::Output, &vec![0.0; m * k]), cases::f32s(Role::Input, &g)],
             packed: None,
-            expect: vec![Expect { operand: 0, scale: value.iter().map(|v| v.abs() + 1e-30).collect(), value, at: vec![] }],
+            expect: vec![Expect {
+                operand: 0,
+                scale: value.iter().map(|v| v.abs() + 1e-30).collect(),
+                value,
+                at: vec![],
+            }],
         }
     };
     shapes.iter().map(case).collect()

@@ -1,1 +1,321 @@
-//! Placeholder crate root.
+//! Typed ops on a Plan: shapes are checked here, once, and a variant is chosen, once.
+//!
+//! Invariant: nothing here knows a model's name.
+
+mod dispatch;
+mod plan;
+mod weight;
+
+use metallic_device::{Binding, Buffer, Rows, StepRows};
+use metallic_kernels::attention::{self, AttentionParams};
+use metallic_kernels::contract::{Flags, Layout, Params};
+use metallic_kernels::embed::{self, EmbedParams};
+use metallic_kernels::gather::{self, GatherParams};
+use metallic_kernels::matmul::{self, MatmulParams};
+use metallic_kernels::norm::{self, NormParams};
+use metallic_kernels::rope::{self, Pairing, RopeParams};
+use metallic_kernels::swiglu::{self, SwigluParams};
+use metallic_kernels::{DType, kv};
+
+pub use dispatch::{ChooseError, Dispatch, forced_by_environment};
+pub use plan::{Plan, Tensor};
+pub use weight::{Linear, Source, Weight, cancelled, vector};
+
+/// What can go wrong while a plan is built or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No variant, or a bad `--force`.
+    #[error(transparent)]
+    Choose(#[from] ChooseError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] metallic_device::Error),
+    /// A tensor's bytes do not match its shape.
+    #[error("tensor {name}: {n}x{k} of {dtype} takes {expected:?} bytes, got {got}")]
+    Size {
+        /// Tensor.
+        name: String,
+        /// Stored type.
+        dtype: DType,
+        /// Rows.
+        n: usize,
+        /// Columns.
+        k: usize,
+        /// Bytes that the shape takes; `None` where it has no whole blocks.
+        expected: Option<usize>,
+        /// Bytes there are.
+        got: usize,
+    },
+    /// Operands of an op do not fit together.
+    #[error("{op}: {what} is {got}, expected {expected}")]
+    Shape {
+        /// The op.
+        op: &'static str,
+        /// What does not fit.
+        what: &'static str,
+        /// Expected.
+        expected: usize,
+        /// Got.
+        got: usize,
+    },
+    /// A step of more rows than the plan was built for.
+    #[error("a step of {got:?} on a plan for at most {most:?}")]
+    Rows {
+        /// Asked for.
+        got: StepRows,
+        /// Built for.
+        most: StepRows,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+fn expect(op: &'static str, what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got { Ok(()) } else { Err(Error::Shape { op, what, expected, got }) }
+}
+
+fn layout_number(layout: Layout) -> u32 {
+    match layout {
+        Layout::Row => 0,
+        Layout::Panel16 => 1,
+    }
+}
+
+/// Whether a result replaces what is there or is added to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// y = ...
+    Store,
+    /// y += ...
+    Add,
+}
+
+/// y = table[ids]. ids: (T) i32, y: (T, D).
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn embed(plan: &mut Plan, table: &Weight, ids: &Tensor, y: &Tensor) -> Result<(), Error> {
+    expect("embed", "columns of y", table.k, y.cols)?;
+    expect("embed", "stride of y", table.k, y.stride)?;
+    let key = embed::key(y.rows, table.n, table.k, table.dtype, table.layout);
+    let params = EmbedParams {
+        n: table.n as u32,
+        k: table.k as u32,
+        dtype: table.dtype.ggml(),
+        layout: layout_number(table.layout),
+    };
+    let operands = vec![y.binding(), ids.binding(), table.buffer.whole()];
+    plan.push(&embed::OP, key, Params::new(&params), y.domain, operands)
+}
+
+/// y = x / rms(x) * w for each of `groups` groups of a row. In place where x and y are the same.
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn rms_norm(plan: &mut Plan, x: &Tensor, w: &Buffer, eps: f32, y: &Tensor) -> Result<(), Error> {
+    let k = w.len() / 4;
+    expect("norm", "columns of y", x.cols, y.cols)?;
+    expect("norm", "columns past the last whole group", 0, x.cols % k.max(1))?;
+    let groups = x.cols / k.max(1);
+    let params = NormParams { k: k as u32, groups: groups as u32, ldx: x.stride as u32, ldy: y.stride as u32, eps };
+    let operands = vec![y.binding(), x.binding(), w.whole()];
+    plan.push(&norm::OP, norm::key(x.rows, groups, k), Params::new(&params), x.domain, operands)
+}
+
+/// y = x W^T + b, or y += x W^T + b. x: (T, K), y: (T, N), the parts' columns side by side.
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write) -> Result<(), Error> {
+    expect("matmul", "columns of y", w.n(), y.cols)?;
+    let mut from = 0;
+    for (w, bias) in &w.parts {
+        expect("matmul", "columns of x", w.k, x.cols)?;
+        if let Some(b) = bias {
+            expect("matmul", "bias", w.n, b.len() / 4)?;
+        }
+        let mut flags = Flags::NONE;
+        if bias.is_some() {
+            flags = flags.with(Flags::BIAS);
+        }
+        if write == Write::Add {
+            flags = flags.with(Flags::ACCUMULATE);
+        }
+        let key = matmul::key(x.rows, w.n, w.k, w.dtype, w.layout, flags);
+        let params = MatmulParams {
+            n: w.n as u32,
+            k: w.k as u32,
+            ldx: x.stride as u32,
+            ldy: y.stride as u32,
+            dtype: w.dtype.ggml(),
+            layout: layout_number(w.layout),
+            accumulate: u32::from(write == Write::Add),
+        };
+        let bias = bias.as_ref().map_or_else(Binding::default, Buffer::whole);
+        let operands = vec![y.columns(from, w.n).binding(), x.binding(), w.buffer.whole(), bias];
+        plan.push(&matmul::OP, key, Params::new(&params), x.domain, operands)?;
+        from += w.n;
+    }
+    Ok(())
+}
+
+/// Head counts and sizes of an attention layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Elements of a head.
+    pub head_dim: usize,
+}
+
+impl Heads {
+    /// Columns of query, key and value side by side.
+    pub fn qkv(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+}
+
+/// One layer's part of the KV cache.
+#[derive(Clone)]
+pub struct KvLayer {
+    /// Keys, as `kernels::kv` lays them out.
+    pub keys: Buffer,
+    /// Values.
+    pub values: Buffer,
+    /// Stored type.
+    pub dtype: DType,
+}
+
+/// What the tokens of a batch need to know of their sequences.
+#[derive(Clone)]
+pub struct BatchIndex {
+    /// (T, dims / 2, 2) cosines and sines.
+    pub angles: Tensor,
+    /// (T) i32: page * PAGE + slot where the token's keys go.
+    pub slots: Tensor,
+    /// (T) i32: row of the page table.
+    pub row_seq: Tensor,
+    /// (T) i32: position in its sequence.
+    pub positions: Tensor,
+    /// (sequences, max_pages) i32.
+    pub table: Buffer,
+    /// Columns of the page table.
+    pub max_pages: usize,
+}
+
+/// Rotates queries and keys in place and appends keys and values to the cache. qkv: (T, (H + 2 G) D).
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn rope_append(
+    plan: &mut Plan,
+    qkv: &Tensor,
+    h: Heads,
+    pairing: Pairing,
+    kv: &KvLayer,
+    batch: &BatchIndex,
+) -> Result<(), Error> {
+    expect("rope", "columns of qkv", h.qkv(), qkv.cols)?;
+    let dims = batch.angles.cols;
+    if dims > h.head_dim {
+        return Err(Error::Shape { op: "rope", what: "rotated elements", expected: h.head_dim, got: dims });
+    }
+    let params = RopeParams {
+        heads: h.heads as u32,
+        kv_heads: h.kv_heads as u32,
+        head_dim: h.head_dim as u32,
+        dims: dims as u32,
+        ld: qkv.stride as u32,
+        pairing: pairing as u32,
+        kv_dtype: kv.dtype.ggml(),
+    };
+    let key = rope::key(qkv.rows, h.heads + 2 * h.kv_heads, h.head_dim, kv.dtype);
+    let operands =
+        vec![qkv.binding(), kv.keys.whole(), kv.values.whole(), batch.angles.binding(), batch.slots.binding()];
+    plan.push(&rope::OP, key, Params::new(&params), qkv.domain, operands)
+}
+
+/// How far and how sharply attention looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Positions seen back, the token's own included; `None` for all.
+    pub window: Option<usize>,
+    /// Factor on the scores.
+    pub scale: f32,
+}
+
+/// out = attention of each token over its own sequence's cache. q: (T, H D), out: (T, H D).
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn attention(
+    plan: &mut Plan,
+    q: &Tensor,
+    h: Heads,
+    look: Look,
+    kv: &KvLayer,
+    batch: &BatchIndex,
+    out: &Tensor,
+) -> Result<(), Error> {
+    expect("attention", "columns of q", h.heads * h.head_dim, q.cols)?;
+    expect("attention", "columns of out", h.heads * h.head_dim, out.cols)?;
+    expect("attention", "query heads past the last whole group", 0, h.heads % h.kv_heads.max(1))?;
+    if kv::row_bytes(kv.dtype, h.head_dim).is_none() {
+        return Err(Error::Shape {
+            op: "attention",
+            what: "head size for this KV type",
+            expected: 32,
+            got: h.head_dim,
+        });
+    }
+    let params = AttentionParams {
+        heads: h.heads as u32,
+        kv_heads: h.kv_heads as u32,
+        head_dim: h.head_dim as u32,
+        max_pages: batch.max_pages as u32,
+        ldq: q.stride as u32,
+        ldo: out.stride as u32,
+        window: look.window.unwrap_or(0) as u32,
+        kv_dtype: kv.dtype.ggml(),
+        scale: look.scale,
+    };
+    let operands = vec![
+        out.binding(),
+        q.binding(),
+        kv.keys.whole(),
+        kv.values.whole(),
+        batch.table.whole(),
+        batch.row_seq.binding(),
+        batch.positions.binding(),
+    ];
+    let key = attention::key(q.rows, h.heads, h.head_dim, kv.dtype);
+    plan.push(&attention::OP, key, Params::new(&params), q.domain, operands)
+}
+
+/// y = silu(g[:, :K]) * g[:, K:]. g: (T, 2 K), y: (T, K).
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn swiglu(plan: &mut Plan, g: &Tensor, y: &Tensor) -> Result<(), Error> {
+    expect("swiglu", "columns of g", 2 * y.cols, g.cols)?;
+    expect("swiglu", "stride of g", g.cols, g.stride)?;
+    expect("swiglu", "stride of y", y.cols, y.stride)?;
+    let params = SwigluParams { k: y.cols as u32 };
+    let operands = vec![y.binding(), g.binding()];
+    plan.push(&swiglu::OP, swiglu::key(y.rows, y.cols), Params::new(&params), y.domain, operands)
+}
+
+/// y = x[index]. x: (T, D), index: (O) i32, y: (O, D).
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn gather(plan: &mut Plan, x: &Tensor, index: &Tensor, y: &Tensor) -> Result<(), Error> {
+    expect("gather", "columns of y", x.cols, y.cols)?;
+    expect("gather", "rows that y follows", Rows::Outputs as usize, y.domain as usize)?;
+    let params = GatherParams { k: x.cols as u32 };
+    let operands = vec![y.binding(), x.binding(), index.binding()];
+    plan.push(&gather::OP, gather::key(y.rows, y.cols), Params::new(&params), y.domain, operands)
+}

@@ -22,10 +22,8 @@ pub(super) struct CpuQueue {
 
 impl CpuQueue {
     pub fn new(pool: Arc<Pool>, records: &[Record]) -> Result<CpuQueue, Error> {
-        let programs = records
-            .iter()
-            .map(|r| Program::resolve(r, super::NAME, pool.workers()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let programs =
+            records.iter().map(|r| Program::resolve(r, super::NAME, pool.workers())).collect::<Result<Vec<_>, _>>()?;
         let bytes = programs.iter().map(|p| p.scratch).max().unwrap_or(0);
         let scratch = super::memory(bytes)?;
         Ok(CpuQueue { pool, programs, _records: records.to_vec(), scratch })

@@ -1,0 +1,198 @@
+//! From an op and a key to a variant: forced, else the first in manifest order that accepts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metallic_kernels::contract::{Key, Layout, Limits, ManifestError, Refusal, Variant};
+use metallic_kernels::{OPS, op};
+
+/// Why no variant could be chosen.
+#[derive(Debug, thiserror::Error)]
+pub enum ChooseError {
+    /// A manifest is broken.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// `--force` names no op.
+    #[error("--force {text}: there is no op {op:?}; ops: {known}")]
+    UnknownOp {
+        /// As given.
+        text: String,
+        /// The part that names no op.
+        op: String,
+        /// All ops.
+        known: String,
+    },
+    /// `--force` names no variant.
+    #[error("--force {text}: {op} has no variant {variant:?}; variants: {known}")]
+    UnknownVariant {
+        /// As given.
+        text: String,
+        /// The op.
+        op: &'static str,
+        /// The part that names no variant.
+        variant: String,
+        /// All of the op's variants.
+        known: String,
+    },
+    /// `--force` without `=`.
+    #[error("--force {text}: expected op=family/name, for example matmul=cpu/portable")]
+    Syntax {
+        /// As given.
+        text: String,
+    },
+    /// Every forced variant refuses.
+    #[error("{key}: the forced variant cannot run: {}", list(refusals))]
+    Forced {
+        /// The problem.
+        key: Key,
+        /// Each forced variant and its reason.
+        refusals: Vec<(String, Refusal)>,
+    },
+    /// Every variant refuses.
+    #[error("{key}: no variant can run: {}", list(refusals))]
+    Nothing {
+        /// The problem.
+        key: Key,
+        /// Each variant and its reason.
+        refusals: Vec<(String, Refusal)>,
+    },
+}
+
+fn list(refusals: &[(String, Refusal)]) -> String {
+    refusals.iter().map(|(id, why)| format!("{id} {why}")).collect::<Vec<_>>().join("; ")
+}
+
+/// All variants that a device may run, with what is forced.
+pub struct Dispatch {
+    limits: Limits,
+    variants: HashMap<&'static str, Vec<Arc<Variant>>>,
+    forced: HashMap<&'static str, Vec<Arc<Variant>>>,
+}
+
+/// Environment variables of the seeds that force an op's variant, beside `--force`.
+const FORCE_VARIABLES: [(&str, &str); 2] = [("FORCE_MATMUL_BACKEND", "matmul"), ("SOFTMAX_BACKEND", "softmax")];
+
+/// What the environment forces, as `op=variant`. Several variants of one op are separated by commas; `auto` and an empty
+/// value force nothing.
+pub fn forced_by_environment() -> Vec<String> {
+    let of = |(variable, op): &(&str, &str)| {
+        let value = std::env::var(variable).unwrap_or_default();
+        let names = value.split(',').map(str::trim).filter(|v| !v.is_empty() && *v != "auto");
+        names.map(|v| format!("{op}={v}")).collect::<Vec<_>>()
+    };
+    FORCE_VARIABLES.iter().flat_map(of).collect()
+}
+
+impl Dispatch {
+    /// Reads every manifest. `forced` holds `op=family/name` or `op=family`; several for one op are tried in order.
+    ///
+    /// # Errors
+    /// A broken manifest, or a forced name that does not exist.
+    pub fn new(limits: Limits, forced: &[String]) -> Result<Dispatch, ChooseError> {
+        let mut variants = HashMap::new();
+        for op in OPS {
+            variants.insert(op.name, op.variants()?.into_iter().map(Arc::new).collect::<Vec<_>>());
+        }
+        let mut d = Dispatch { limits, variants, forced: HashMap::new() };
+        for text in forced {
+            d.force(text)?;
+        }
+        Ok(d)
+    }
+
+    fn force(&mut self, text: &str) -> Result<(), ChooseError> {
+        let text = text.trim();
+        let (name, variant) = text.split_once('=').ok_or_else(|| ChooseError::Syntax { text: text.to_owned() })?;
+        let op = op(name).ok_or_else(|| ChooseError::UnknownOp {
+            text: text.to_owned(),
+            op: name.to_owned(),
+            known: OPS.iter().map(|o| o.name).collect::<Vec<_>>().join(", "),
+        })?;
+        let all = &self.variants[op.name];
+        let named = |v: &&Arc<Variant>| v.id() == variant || v.family == variant || v.name == variant;
+        let found: Vec<_> = all.iter().filter(named).cloned().collect();
+        if found.is_empty() {
+            return Err(ChooseError::UnknownVariant {
+                text: text.to_owned(),
+                op: op.name,
+                variant: variant.to_owned(),
+                known: all.iter().map(|v| v.id()).collect::<Vec<_>>().join(", "),
+            });
+        }
+        self.forced.entry(op.name).or_default().extend(found);
+        Ok(())
+    }
+
+    /// What this dispatch was made for.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The variants of an op, in manifest order.
+    pub fn variants(&self, op: &str) -> &[Arc<Variant>] {
+        self.variants.get(op).map_or(&[], Vec::as_slice)
+    }
+
+    /// The variant that will run `key`.
+    ///
+    /// # Errors
+    /// Every candidate's refusal, where none accepts.
+    pub fn choose(&self, key: &Key) -> Result<Arc<Variant>, ChooseError> {
+        let forced = self.forced.get(key.op);
+        let candidates = forced.map_or_else(|| self.variants(key.op), Vec::as_slice);
+        let mut refusals = Vec::new();
+        for v in candidates {
+            let verdict = match v.supports(key, &self.limits) {
+                Ok(()) if !v.enabled && forced.is_none() => Err(Refusal::Disabled),
+                other => other,
+            };
+            match verdict {
+                Ok(()) => return Ok(v.clone()),
+                Err(why) => refusals.push((v.id(), why)),
+            }
+        }
+        let key = *key;
+        Err(if forced.is_some() {
+            ChooseError::Forced { key, refusals }
+        } else {
+            ChooseError::Nothing { key, refusals }
+        })
+    }
+
+    /// Every variant of the key's op with its verdict on it.
+    pub fn explain(&self, key: &Key) -> Vec<(Arc<Variant>, Result<(), Refusal>)> {
+        self.variants(key.op).iter().map(|v| (v.clone(), v.supports(key, &self.limits))).collect()
+    }
+
+    /// The layout in which the variant chosen for `key` wants the stored operand, whatever layout `key` names.
+    ///
+    /// # Errors
+    /// As [`Dispatch::choose`].
+    pub fn layout(&self, key: &Key) -> Result<Layout, ChooseError> {
+        let mut best: Option<(usize, Layout)> = None;
+        let mut failed = None;
+        for layout in [Layout::Panel16, Layout::Row] {
+            match self.choose(&Key { layout, ..*key }) {
+                // A variant that takes any layout is a fallback, not a reason to repack.
+                Ok(v) if layout != Layout::Row && v.supports.layout.is_none() => {}
+                Ok(v) => {
+                    let rank = self.rank(key.op, &v);
+                    if best.is_none_or(|(r, _)| rank < r) {
+                        best = Some((rank, layout));
+                    }
+                }
+                Err(e) => failed = Some(e),
+            }
+        }
+        match (best, failed) {
+            (Some((_, layout)), _) => Ok(layout),
+            (None, Some(e)) => Err(e),
+            (None, None) => Ok(Layout::Row),
+        }
+    }
+
+    fn rank(&self, op: &'static str, variant: &Arc<Variant>) -> usize {
+        let list = self.forced.get(op).map_or_else(|| self.variants(op), Vec::as_slice);
+        list.iter().position(|v| Arc::ptr_eq(v, variant)).unwrap_or(usize::MAX)
+    }
+}

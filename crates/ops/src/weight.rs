@@ -1,0 +1,135 @@
+//! Weights in device memory, in the layout that the variants chosen for them want.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metallic_device::{Buffer, Device, cpu};
+use metallic_kernels::DType;
+use metallic_kernels::contract::{Flags, Layout};
+use metallic_kernels::matmul::{self, pack};
+
+use crate::{Dispatch, Error};
+
+/// A weight matrix as a model file holds it.
+pub struct Source<'a> {
+    /// Name, for errors.
+    pub name: &'a str,
+    /// Stored type.
+    pub dtype: DType,
+    /// Rows.
+    pub n: usize,
+    /// Columns.
+    pub k: usize,
+    /// Row-major bytes.
+    pub bytes: &'a [u8],
+    /// Keeps `bytes` alive.
+    pub owner: Arc<dyn Any + Send + Sync>,
+}
+
+/// An (n, k) matrix on a device.
+#[derive(Clone)]
+pub struct Weight {
+    /// Its bytes.
+    pub buffer: Buffer,
+    /// Stored type.
+    pub dtype: DType,
+    /// Arrangement.
+    pub layout: Layout,
+    /// Rows.
+    pub n: usize,
+    /// Columns.
+    pub k: usize,
+}
+
+/// Panels that one part of a parallel packing takes.
+const PANELS_PER_PART: usize = 16;
+
+impl Weight {
+    /// Brings a matrix into the layout that its matmul variant wants. In file order it is used where it lies, in the mapped
+    /// file; else it is packed by all threads, and `release` is called with each range of rows once they are packed.
+    ///
+    /// # Errors
+    /// A size that does not match the shape, no variant for it, or no memory.
+    pub fn load(
+        device: &dyn Device,
+        dispatch: &Dispatch,
+        source: &Source<'_>,
+        release: &(dyn Fn(std::ops::Range<usize>) + Sync),
+    ) -> Result<Weight, Error> {
+        let Source { name, dtype, n, k, .. } = *source;
+        let expected = pack::bytes(dtype, Layout::Row, n, k);
+        if expected != Some(source.bytes.len()) || n == 0 || k == 0 {
+            return Err(Error::Size { name: name.to_owned(), dtype, n, k, expected, got: source.bytes.len() });
+        }
+        let layout = dispatch.layout(&matmul::key(1, n, k, dtype, Layout::Row, Flags::NONE))?;
+        let weight = |buffer| Weight { buffer, dtype, layout, n, k };
+        if layout == Layout::Row {
+            // SAFETY: the owner keeps the mapped bytes alive, and weights are only ever inputs.
+            return Ok(weight(unsafe { cpu::share(source.bytes, source.owner.clone()) }));
+        }
+        let bytes = pack::bytes(dtype, layout, n, k).unwrap_or(0);
+        let buffer = device.alloc(bytes)?;
+        let to = buffer.memory().ptr() as usize;
+        let panel = pack::panel_bytes(dtype, k);
+        let panels = n.div_ceil(pack::ROWS);
+        let row = source.bytes.len() / n;
+        device.parallel(panels.div_ceil(PANELS_PER_PART), &|part| {
+            let first = part * PANELS_PER_PART;
+            let last = (first + PANELS_PER_PART).min(panels);
+            for p in first..last {
+                let rows = p * pack::ROWS..((p + 1) * pack::ROWS).min(n);
+                // SAFETY: panel p of the new buffer belongs to this part alone.
+                let out = unsafe { std::slice::from_raw_parts_mut((to as *mut u8).add(p * panel), panel) };
+                pack::pack_panel(dtype, &source.bytes[rows.start * row..rows.end * row], k, out);
+            }
+            release(first * pack::ROWS * row..(last * pack::ROWS).min(n) * row);
+        });
+        Ok(weight(buffer))
+    }
+
+    /// Bytes that a step reads of it.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+/// A vector of f32 on a device: a norm's weight, a bias.
+///
+/// # Errors
+/// No memory.
+pub fn vector(device: &dyn Device, values: &[f32]) -> Result<Buffer, Error> {
+    let buffer = device.alloc(values.len() * 4)?;
+    // SAFETY: f32 are plain bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), values.len() * 4) };
+    buffer.memory().write(0, bytes);
+    Ok(buffer)
+}
+
+/// Matrices that read the same input and write side by side: query, key and value, or gate and up.
+pub struct Linear {
+    /// Each with the bias of its columns.
+    pub parts: Vec<(Weight, Option<Buffer>)>,
+}
+
+impl Linear {
+    /// Output columns of all parts.
+    pub fn n(&self) -> usize {
+        self.parts.iter().map(|(w, _)| w.n).sum()
+    }
+
+    /// Columns of the input.
+    pub fn k(&self) -> usize {
+        self.parts.first().map_or(0, |(w, _)| w.k)
+    }
+
+    /// Bytes that a step reads of it.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|(w, b)| w.bytes() + b.as_ref().map_or(0, Buffer::len)).sum()
+    }
+}
+
+/// A flag that a long load looks at, so that Ctrl-C ends it.
+pub fn cancelled(flag: &AtomicBool) -> Result<(), Error> {
+    if flag.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+}

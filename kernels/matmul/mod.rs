@@ -1,0 +1,158 @@
+//! matmul: y[r, j] = sum_i x[r, i] * w[j, i] (+ bias[j]) (+ y[r, j] before)
+//!
+//! m rows (tokens), n outputs, k reduced. y: (m, n) f32, row stride `ldy`; x: (m, k) f32, row stride `ldx`; w: (n, k) of any
+//! stored type, `Layout::Row` or packed; bias: (n) f32 or absent. Sums are f32 or wider.
+//!
+//! Error budget, times sqrt(sum (x w)^2), the size that independent rounding errors of the terms add up to: f32 keeps f32
+//! products; f16 and bf16 may split operands into two bf16 parts; quantized types may round both operands to bf16.
+
+pub mod pack;
+mod plain;
+mod portable;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::cases::{self, Rng};
+use crate::contract::{Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::{DType, quant};
+
+/// Arguments.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct MatmulParams {
+    /// Outputs of a row.
+    pub n: u32,
+    /// Reduced dimension.
+    pub k: u32,
+    /// Elements from one row of x to the next.
+    pub ldx: u32,
+    /// Elements from one row of y to the next.
+    pub ldy: u32,
+    /// Stored type of w, as its GGUF number.
+    pub dtype: u32,
+    /// 0 for `Layout::Row`, 1 for `Layout::Panel16`.
+    pub layout: u32,
+    /// 1 adds to what y holds.
+    pub accumulate: u32,
+}
+
+impl MatmulParams {
+    fn dtype(&self) -> DType {
+        DType::from_ggml(self.dtype).unwrap_or(DType::F32)
+    }
+
+    fn layout(&self) -> Layout {
+        if self.layout == 0 { Layout::Row } else { Layout::Panel16 }
+    }
+}
+
+/// Operand numbers.
+const Y: usize = 0;
+const X: usize = 1;
+const W: usize = 2;
+const BIAS: usize = 3;
+
+/// The op.
+pub static OP: Op = Op { name: "matmul", manifest: include_str!("variants.json"), native, cases, budget };
+
+fn budget(w: DType) -> f64 {
+    match w {
+        DType::F32 => 2e-6,
+        DType::F16 | DType::BF16 => 1.5e-4,
+        _ => 1e-2,
+    }
+}
+
+fn native(entry: &str) -> Option<Native> {
+    match entry {
+        "plain" => Some(plain::NATIVE),
+        "portable" => Some(portable::NATIVE),
+        _ => None,
+    }
+}
+
+/// The key of a matmul.
+pub fn key(m: usize, n: usize, k: usize, w: DType, layout: Layout, flags: Flags) -> Key {
+    Key { op: "matmul", m, n, k, batch: 1, w, layout, flags: flags.with(Flags::TRANSPOSE_B) }
+}
+
+/// What a case tries, beside its type.
+struct Shape {
+    m: usize,
+    n: usize,
+    k: usize,
+    flags: Flags,
+    std: f32,
+}
+
+fn cases() -> Vec<Case> {
+    let shape = |m, n, k, flags, std| Shape { m, n, k, flags, std };
+    let both = Flags::BIAS.with(Flags::ACCUMULATE);
+    let mut list = Vec::new();
+    for dtype in DType::all().filter(|d| *d != DType::I32) {
+        let unit = dtype.block().max(2);
+        let shapes = [
+            shape(1, 1, unit, Flags::NONE, 1.0),
+            shape(1, 50, unit * 3, Flags::BIAS, 1.0),
+            shape(2, 33, 512, Flags::NONE, 1.0),
+            shape(3, 16, 256, Flags::ACCUMULATE, 1e3),
+            shape(4, 31, 768, both, 1e-3),
+            shape(7, 64, 256, Flags::BIAS, 1.0),
+            shape(17, 47, 1280, Flags::NONE, 1.0),
+            shape(70, 96, 512, both, 1.0),
+        ];
+        list.extend(shapes.iter().map(|s| case(dtype, s)));
+    }
+    list
+}
+
+fn case(dtype: DType, s: &Shape) -> Case {
+    let (m, n, k) = (s.m, s.n, s.k);
+    // Strides wider than the rows, so that a kernel that ignores them writes where the poison must stay.
+    let (ldx, ldy) = (k + 16, n + 5);
+    let mut rng = Rng((m * 1000 + n) as u64);
+    let mut x = rng.normals(m * ldx, s.std);
+    x[0] = 40.0 * s.std;
+    let w = cases::stored(&mut rng, dtype, n, k, 0.05);
+    let bias = rng.normals(n, s.std);
+    let before = rng.normals(m * ldy, s.std);
+    let mut table = vec![0.0f32; n * k];
+    let decoded = quant::dequantize(dtype, &w.bytes, &mut table);
+    debug_assert!(decoded.is_ok());
+    let (accumulate, biased) = (s.flags.has(Flags::ACCUMULATE), s.flags.has(Flags::BIAS));
+    let mut e = Expect { operand: Y, value: vec![], scale: vec![], at: vec![] };
+    for r in 0..m {
+        for j in 0..n {
+            let terms = x[r * ldx..][..k].iter().zip(&table[j * k..][..k]);
+            let (sum, squares) = terms.fold((0.0, 0.0), |(sum, squares), (&x, &w)| {
+                let t = f64::from(x) * f64::from(w);
+                (sum + t, squares + t * t)
+            });
+            let extra = if biased { f64::from(bias[j]) } else { 0.0 }
+                + if accumulate { f64::from(before[r * ldy + j]) } else { 0.0 };
+            e.value.push(sum + extra);
+            e.scale.push(squares.sqrt() + extra.abs() * 1e-3 + 1e-30);
+            e.at.push(r * ldy + j);
+        }
+    }
+    let params = MatmulParams {
+        n: n as u32,
+        k: k as u32,
+        ldx: ldx as u32,
+        ldy: ldy as u32,
+        dtype: dtype.ggml(),
+        layout: 0,
+        accumulate: accumulate as u32,
+    };
+    let y = if accumulate { cases::f32s(Role::InOut, &before) } else { cases::f32s(Role::Output, &vec![0.0; m * ldy]) };
+    let bias = if biased { cases::f32s(Role::Input, &bias) } else { cases::none() };
+    Case {
+        name: format!("{dtype} m={m} n={n} k={k} std={}", s.std),
+        key: key(m, n, k, dtype, Layout::Row, s.flags),
+        params: Params::new(&params),
+        rows: m,
+        operands: vec![y, cases::f32s(Role::Input, &x), w, bias],
+        packed: Some(W),
+        expect: vec![e],
+    }
+}
