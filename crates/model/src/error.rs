@@ -91,6 +91,14 @@ pub enum Error {
         /// Asked-for type.
         to: DType,
     },
+    /// Values that cannot be stored in the wanted type.
+    #[error("tensor `{name}`: {source}")]
+    Quant {
+        /// Canonical name.
+        name: String,
+        /// What is wrong with the values.
+        source: metallic_kernels::quant::QuantError,
+    },
     /// The cancel flag was raised; nothing was left behind.
     #[error("cancelled")]
     Cancelled,

@@ -2,6 +2,7 @@
 
 use super::{Arch, Config, Pairing, Rope, RopeScaling, SamplingDefaults, tokenizer};
 use crate::gguf::{Header, Value};
+use crate::gguf_write::GgufWriter;
 use crate::{Error, TensorInfo};
 use metallic_kernels::DType;
 
@@ -213,6 +214,98 @@ impl Config {
             },
         };
         config.consistent(key)
+    }
+}
+
+const FILE_TYPE: &str = "general.file_type";
+const QUANTIZATION_VERSION: &str = "general.quantization_version";
+
+/// Number of a file whose matrices are mostly of type `dtype`; `None` where the format has none.
+fn file_type(dtype: DType) -> Option<u32> {
+    Some(match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::BF16 => 32,
+        DType::Q8_0 => 7,
+        DType::Q4_0 => 2,
+        DType::Q4_1 => 3,
+        DType::Q5_0 => 8,
+        DType::Q5_1 => 9,
+        DType::Q4_K => 14,
+        DType::MXFP4 => 38,
+        _ => return None,
+    })
+}
+
+/// Keys that say in which types a file's tensors are.
+pub(crate) fn is_type_key(key: &str) -> bool {
+    matches!(key, FILE_TYPE | QUANTIZATION_VERSION) || key.starts_with("split.")
+}
+
+/// Writes the keys that say in which types a file's tensors are.
+pub(crate) fn write_type(w: &mut GgufWriter, dtype: DType) -> Result<(), Error> {
+    if let Some(n) = file_type(dtype) {
+        w.put(FILE_TYPE, Value::U32(n))?;
+    }
+    if dtype.is_quantized() { w.put(QUANTIZATION_VERSION, Value::U32(2)) } else { Ok(()) }
+}
+
+impl Config {
+    /// Writes the keys of the configuration, but for the vocabulary's. `dtype` is what most matrices are stored in.
+    pub(crate) fn write(&self, w: &mut GgufWriter, dtype: DType) -> Result<(), Error> {
+        w.put(ARCH, Value::Str(self.arch.name()))?;
+        w.put("general.type", Value::Str("model"))?;
+        if !self.name.is_empty() {
+            w.put(NAME, Value::Str(&self.name))?;
+        }
+        write_type(w, dtype)?;
+        let mut size = |field: &str, n: usize| {
+            let n = u32::try_from(n).map_err(|_| Error::key(field, "below 2^32", n))?;
+            w.put(&key_of(self.arch, field), Value::U32(n))
+        };
+        size("n_layers", self.n_layers)?;
+        size("context_length", self.context_length)?;
+        size("d_model", self.d_model)?;
+        size("d_ff", self.d_ff)?;
+        size("n_heads", self.n_heads)?;
+        size("n_kv_heads", self.n_kv_heads)?;
+        size("head_dim", self.head_dim)?;
+        size("value_dim", self.head_dim)?;
+        size("vocab", self.vocab)?;
+        size("rope_dims", self.rope.dims)?;
+        if let Some(n) = self.sliding_window {
+            size("sliding_window", n)?;
+        }
+        let number = |w: &mut GgufWriter, field: &str, v: f32| w.put(&key_of(self.arch, field), Value::F32(v));
+        number(w, "rms_eps", self.rms_eps)?;
+        number(w, "rope_theta", self.rope.theta)?;
+        let kind = key_of(self.arch, "rope_scaling_type");
+        match self.rope.scaling {
+            // Llama 3's scaling goes into the tensor rope_freqs.weight.
+            RopeScaling::None | RopeScaling::Llama3 { .. } => {}
+            RopeScaling::Linear(factor) => {
+                w.put(&kind, Value::Str("linear"))?;
+                number(w, "rope_scaling", factor)?;
+            }
+            RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attention } => {
+                w.put(&kind, Value::Str("yarn"))?;
+                number(w, "rope_scaling", factor)?;
+                w.put(&key_of(self.arch, "rope_original"), Value::U32(original as u32))?;
+                number(w, "rope_beta_fast", beta_fast)?;
+                number(w, "rope_beta_slow", beta_slow)?;
+                number(w, "rope_attention", attention / (0.1 * factor.ln() + 1.0))?;
+            }
+        }
+        let s = self.sampling;
+        for (key, v) in [(TEMPERATURE, s.temperature), (TOP_P, s.top_p), (REPETITION_PENALTY, s.repetition_penalty)] {
+            if let Some(v) = v {
+                w.put(key, Value::F32(v))?;
+            }
+        }
+        match s.top_k {
+            Some(k) => w.put(TOP_K, Value::I32(k.min(i32::MAX as u32) as i32)),
+            None => Ok(()),
+        }
     }
 }
 

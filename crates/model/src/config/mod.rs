@@ -7,12 +7,14 @@ mod gguf;
 mod hf;
 mod rope;
 mod tokenizer;
+mod vocabulary;
 
 use crate::Error;
 pub use check::Need;
 pub(crate) use gguf::{Keys, Split};
 pub use rope::{Pairing, Rope, RopeScaling};
 pub(crate) use tokenizer::{chat_template, vocabulary};
+pub(crate) use vocabulary::{Vocabulary, token};
 
 /// Model families. A file of another family is refused by [`Error::UnknownArch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
