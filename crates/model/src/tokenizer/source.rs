@@ -1,7 +1,7 @@
 /// What a tokenizer is built from: plain data borrowed from the model's files.
 #[derive(Debug, Clone)]
 pub enum TokenizerSource<'a> {
-    /// The vocabulary of a GGUF file.
+    /// The keys of a GGUF file.
     Gguf(GgufVocab<'a>),
     /// The files of a Hugging Face model directory.
     HfJson(HfFiles<'a>),
