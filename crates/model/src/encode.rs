@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use std::io::Write;
 
 /// Elements that are produced before they are written.
-const CHUNK: usize = 1 << 22;
+pub(crate) const CHUNK: usize = 1 << 22;
 /// Elements that one thread produces at a time.
 const PIECE: usize = 1 << 15;
 

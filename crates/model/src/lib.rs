@@ -14,6 +14,7 @@ mod synth;
 pub mod tokenizer;
 
 pub use config::{Arch, Config};
+pub use convert::{Summary, convert, convert_bytes, quantize};
 pub use error::Error;
 pub use file::{Format, ModelFile, Tensor, TensorInfo};
 pub use progress::Progress;

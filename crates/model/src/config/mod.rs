@@ -11,7 +11,7 @@ mod vocabulary;
 
 use crate::Error;
 pub use check::Need;
-pub(crate) use gguf::{Keys, Split};
+pub(crate) use gguf::{Keys, Split, is_type_key, write_type};
 pub use rope::{Pairing, Rope, RopeScaling};
 pub(crate) use tokenizer::{chat_template, vocabulary};
 pub(crate) use vocabulary::{Vocabulary, token};

@@ -59,10 +59,6 @@ impl<'a> Gguf<'a> {
         Ok(Gguf { bytes, header: Header::parse(bytes)? })
     }
 
-    pub(crate) fn from_header(bytes: &'a [u8], header: Header) -> Gguf<'a> {
-        Gguf { bytes, header }
-    }
-
     /// Format version: 2 or 3.
     pub fn version(&self) -> u32 {
         self.header.version
