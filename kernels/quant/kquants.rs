@@ -222,6 +222,6 @@ impl Block for BlockQ6K {
 
 /// The sub-block of 16 values whose quants are the bits `2 * plane` and `2 * plane + 1` of the i-th 16 bytes.
 #[inline(always)]
-fn sub_block(i: usize, plane: u32) -> usize {
+pub(super) fn sub_block(i: usize, plane: u32) -> usize {
     i / 2 * 8 + plane as usize * 2 + i % 2
 }

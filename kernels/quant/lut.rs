@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use super::lanes::Lanes;
 use super::legacy::split4;
 use super::plain::F16;
-use super::{Block, Encode};
+use super::{Block, Encode, search};
 use crate::DType;
 
 const N: usize = 32;
@@ -84,6 +84,16 @@ impl Block for BlockMxfp4 {
 fn look_up<S: Lanes>(s: S, table: &[i8; 16], scale: f32, codes: &[u8; 16], out: &mut [f32; N]) {
     for (codes, out) in split4(s, codes).into_iter().zip(bytemuck::cast_mut::<_, [[f32; 16]; 2]>(out)) {
         s.scaled(s.look_up(table, codes), scale, out);
+    }
+}
+
+impl Encode for BlockIq4Nl {
+    const LIMIT: f32 = 65504.0;
+
+    #[inline(always)]
+    fn encode(x: &[f32; N]) -> BlockIq4Nl {
+        let (d, q) = search::scale_for_levels(x, &IQ4_NL.map(f32::from));
+        BlockIq4Nl { d, qs: std::array::from_fn(|i| q[i] | q[i + 16] << 4) }
     }
 }
 

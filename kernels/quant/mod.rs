@@ -10,10 +10,12 @@ use thiserror::Error;
 use crate::DType;
 
 mod kquants;
+mod kquants_encode;
 mod lanes;
 mod legacy;
 mod lut;
 mod plain;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -124,9 +126,13 @@ pub fn quantize(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), Quan
         DType::Q5_0 => encode::<BlockQ5_0>(values, out),
         DType::Q5_1 => encode::<BlockQ5_1>(values, out),
         DType::MXFP4 => encode::<BlockMxfp4>(values, out),
-        DType::Q2_K | DType::Q3_K | DType::Q4_K | DType::Q5_K | DType::Q6_K | DType::IQ4_NL | DType::I32 => {
-            Err(QuantError::NoEncoder { dtype })
-        }
+        DType::Q2_K => encode::<BlockQ2K>(values, out),
+        DType::Q3_K => encode::<BlockQ3K>(values, out),
+        DType::Q4_K => encode::<BlockQ4K>(values, out),
+        DType::Q5_K => encode::<BlockQ5K>(values, out),
+        DType::Q6_K => encode::<BlockQ6K>(values, out),
+        DType::IQ4_NL => encode::<BlockIq4Nl>(values, out),
+        DType::I32 => Err(QuantError::NoEncoder { dtype }),
     }
 }
 
