@@ -173,6 +173,11 @@ impl Tokenizer {
         matches!(self.vocab.kind(id), Some(Kind::Control | Kind::Unknown))
     }
 
+    /// Whether this is SentencePiece BPE, as Llama 2 has it.
+    pub fn is_sentencepiece(&self) -> bool {
+        matches!(self.model, Model::Pieces(_))
+    }
+
     fn shown_bytes(&self, id: u32) -> &[u8] {
         match self.vocab.kind(id) {
             Some(Kind::Normal | Kind::User | Kind::Byte) => self.vocab.bytes(id).unwrap_or_default(),
