@@ -1,9 +1,12 @@
 /// Why a vocabulary cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// There is nothing to build a tokenizer from.
     #[error("the model has no tokenizer")]
     Missing,
+    /// The file that holds it cannot be read.
+    #[error(transparent)]
+    File(#[from] crate::Error),
     /// The kind of tokenizer is not one that is built here.
     #[error("tokenizer model `{found}` is not supported; supported: {known}")]
     UnknownModel {

@@ -11,6 +11,7 @@ mod error;
 mod gguf;
 mod hf;
 mod merge;
+mod open;
 mod source;
 mod special;
 mod split;
@@ -60,14 +61,6 @@ impl Tokenizer {
             TokenizerSource::Gguf(vocab) => gguf::build(vocab),
             TokenizerSource::HfJson(files) => hf::build(files),
         }
-    }
-
-    /// Builds the tokenizer of a model.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::new`]; or the model has no tokenizer.
-    pub fn from_model(model: &crate::ModelFile) -> Result<Tokenizer, TokenizerError> {
-        Tokenizer::new(&model.tokenizer_source().ok_or(TokenizerError::Missing)?)
     }
 
     fn assemble(vocab: Vocab, specials: Specials, model: Model, mut roles: Roles) -> Result<Tokenizer, TokenizerError> {
