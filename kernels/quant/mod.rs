@@ -112,8 +112,8 @@ pub fn dequantize(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), Qua
 
 /// Encodes `values` into whole blocks of `dtype`; `out` is exactly their size.
 ///
-/// F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and MXFP4 equal `gguf.quants.quantize` bit for bit; the other types search
-/// for the smallest weighted squared error. NaN, infinities and values too large for the type are errors.
+/// F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and MXFP4 equal `gguf.quants.quantize` bit for bit (but for the sign of a zero
+/// minimum where a block has zeros of both signs); the other types search for the smallest weighted squared error. NaN, infinities and values too large for the type are errors.
 pub fn quantize(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), QuantError> {
     check_size(dtype, values.len(), out.len())?;
     match dtype {
