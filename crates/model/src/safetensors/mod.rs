@@ -7,14 +7,16 @@ use crate::map::Map;
 use crate::{Config, Error};
 use metallic_kernels::DType;
 use names::Name;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-/// Most bytes of a small JSON file. Parsed JSON takes some thirty times its text, so the text is limited.
-const MAX_CONFIG: usize = 1 << 20;
+/// Most bytes of the JSON texts. Parsed JSON takes up to some seventy times its text, so the text is limited.
+const MAX_CONFIG: usize = 1 << 18;
+const MAX_HEADER: usize = 1 << 25;
 const MAX_INDEX: usize = 1 << 24;
 const MAX_TOKENIZER_CONFIG: usize = 1 << 24;
 const MAX_TEMPLATE: usize = 1 << 20;
@@ -160,15 +162,22 @@ impl Files {
     }
 }
 
-/// Reads the header of one file. The `safetensors` crate checks that sizes, types and offsets agree and fill the file.
+/// Reads the header of one file: its length as u64, then JSON. The `safetensors` crate checks that shapes, types and
+/// offsets agree and leave no gap.
 fn read_header(bytes: &[u8], shard: u32, tensors: &mut Vec<TensorInfo>) -> Result<(), Error> {
-    let refused = |e: safetensors::SafeTensorError| Error::malformed(0, "header", "a safetensors header", e);
-    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(refused)?;
-    let base = header + 8;
-    let end = metadata.data_len().checked_add(base);
-    if end.is_none_or(|end| end != bytes.len()) {
-        let expected = format!("{base} bytes of header and {} of tensors", metadata.data_len());
-        return Err(Error::malformed(base, "file length", expected, bytes.len()));
+    let len = bytes.len() as u64;
+    let cut = |offset, expected: &str, need| Error::Truncated { offset, expected: expected.to_owned(), need, len };
+    let (n, rest) = bytes.split_first_chunk().ok_or_else(|| cut(0, "the length of the header", 8))?;
+    let n = u64::from_le_bytes(*n);
+    if n > MAX_HEADER as u64 {
+        return Err(Error::malformed(0, "length of the header", format_args!("at most {MAX_HEADER}"), n));
+    }
+    let (header, data) = rest.split_at_checked(n as usize).ok_or_else(|| cut(8, "the header", n))?;
+    let metadata: Metadata = json(header, "the header of a safetensors file")?;
+    let base = 8 + header.len();
+    if metadata.data_len() != data.len() {
+        let expected = format!("{} bytes of tensors", metadata.data_len());
+        return Err(Error::malformed(base, "length of the data", expected, data.len()));
     }
     let mut all: Vec<_> = metadata.tensors().into_iter().collect();
     all.sort_unstable_by_key(|(_, info)| info.data_offsets);
@@ -190,7 +199,7 @@ fn read_header(bytes: &[u8], shard: u32, tensors: &mut Vec<TensorInfo>) -> Resul
         let (start, stop) = info.data_offsets;
         let len = info.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).and_then(|n| dtype.bytes(n));
         if len.is_none() || stop.checked_sub(start) != len || stop > metadata.data_len() {
-            return Err(Error::tensor(&hf, format_args!("bytes for shape {:?}", info.shape), stop.wrapping_sub(start)));
+            return Err(Error::tensor(&hf, format_args!("bytes for shape {:?}", info.shape), stop.saturating_sub(start)));
         }
         tensors.push(TensorInfo {
             name,
