@@ -1,8 +1,13 @@
 //! Conversions against files written by the gguf package, and round trips between types.
 
+#[path = "hostile/mini.rs"]
+#[allow(dead_code)]
+mod mini;
+
 use metallic_kernels::DType;
 use metallic_kernels::quant::dequantize;
 use metallic_model::config::Pairing;
+use metallic_model::tokenizer::{Special, Tokenizer};
 use metallic_model::{Arch, ModelFile, Synth, TokenizerSource, convert_bytes, synth_bytes};
 use std::path::PathBuf;
 
@@ -117,4 +122,26 @@ fn rows_that_are_no_blocks_fall_back_with_a_note() {
         assert_eq!(model.tensor("blk.0.attn_q.weight").unwrap().info.dtype, DType::Q8_0);
     }
     std::fs::remove_file(dst).unwrap();
+}
+
+/// A vocabulary must cut texts into the same ids after it went from tokenizer.json to GGUF.
+#[test]
+fn converted_vocabularies_give_the_references_ids() {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/tokenizers");
+    for name in ["gpt2", "llama2", "llama2-noprefix", "llama3", "qwen2", "smollm"] {
+        let read = |file: &str| std::fs::read(fixtures.join(name).join(file)).unwrap();
+        let vocab = 4096;
+        let config = mini::config_json().replace("259", &vocab.to_string());
+        let weights = mini::safetensors_for(vocab);
+        let src = ModelFile::from_safetensors_bytes(config.as_bytes(), weights, read("tokenizer.json")).unwrap();
+        let model = convert(&src, Some(DType::Q8_0));
+        let tokenizer = Tokenizer::from_model(&model).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let cases: serde_json::Value = serde_json::from_slice(&read("cases.json")).unwrap();
+        for case in cases.as_array().unwrap() {
+            let special = if case["parse_special"] == true { Special::Parse } else { Special::AsText };
+            let text = case["text"].as_str().unwrap();
+            let expected: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+            assert_eq!(tokenizer.encode(text, special), expected, "{name} {text:?}");
+        }
+    }
 }

@@ -231,9 +231,14 @@ fn file_type(dtype: DType) -> Option<u32> {
         DType::Q4_1 => 3,
         DType::Q5_0 => 8,
         DType::Q5_1 => 9,
+        DType::Q2_K => 10,
+        DType::Q3_K => 11,
         DType::Q4_K => 14,
+        DType::Q5_K => 16,
+        DType::Q6_K => 18,
+        DType::IQ4_NL => 25,
         DType::MXFP4 => 38,
-        _ => return None,
+        DType::I32 => return None,
     })
 }
 

@@ -199,7 +199,11 @@ fn read_header(bytes: &[u8], shard: u32, tensors: &mut Vec<TensorInfo>) -> Resul
         let (start, stop) = info.data_offsets;
         let len = info.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).and_then(|n| dtype.bytes(n));
         if len.is_none() || stop.checked_sub(start) != len || stop > metadata.data_len() {
-            return Err(Error::tensor(&hf, format_args!("bytes for shape {:?}", info.shape), stop.saturating_sub(start)));
+            return Err(Error::tensor(
+                &hf,
+                format_args!("bytes for shape {:?}", info.shape),
+                stop.saturating_sub(start),
+            ));
         }
         tensors.push(TensorInfo {
             name,

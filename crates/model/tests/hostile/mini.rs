@@ -98,9 +98,18 @@ pub fn config_json() -> String {
 
 /// `model.safetensors` of the same model in BF16.
 pub fn safetensors() -> Vec<u8> {
+    safetensors_for(259)
+}
+
+/// The same with `vocab` tokens.
+pub fn safetensors_for(vocab: usize) -> Vec<u8> {
     let mut header = String::from("{");
     let mut at = 0;
     for (i, (_, name, shape)) in TENSORS.iter().enumerate() {
+        let mut shape = shape.to_vec();
+        if i == 0 {
+            shape[0] = vocab;
+        }
         let len = 2 * shape.iter().product::<usize>();
         let comma = if i > 0 { "," } else { "" };
         let end = at + len;

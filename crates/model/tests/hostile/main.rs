@@ -1,0 +1,6 @@
+//! Damaged, cut and lying model files: each gives an error that names what is wrong.
+
+mod gguf;
+mod mini;
+mod safetensors;
+mod split;
