@@ -152,3 +152,42 @@ impl Node {
         Symbol { id: (self.id != NONE).then_some(self.id), start: self.start, end: self.end }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition: as long as any pair joins, join the best, the leftmost of equals.
+    fn by_definition(mut ids: Vec<u32>, merges: &MergeTable) -> Vec<u32> {
+        loop {
+            let joins = ids.windows(2).enumerate().filter_map(|(at, pair)| Some((merges.get(pair[0], pair[1])?, at)));
+            let Some((join, at)) = joins.min_by_key(|&(join, at)| (join.rank, at)) else { return ids };
+            ids[at] = join.id;
+            ids.remove(at + 1);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_heap_joins_as_the_definition_does(
+            ids in proptest::collection::vec(0..3u32, 0..40),
+            // Few ranks, so that many pairs are equally good; any pair may become any symbol.
+            joins in proptest::collection::vec((0..6u32, 0..6u32, 0..4u32, 0..6u32), 0..20),
+        ) {
+            let mut merges = MergeTable::default();
+            for (left, right, rank, id) in joins {
+                merges.insert(left, right, Join { rank, id });
+            }
+            let mut run = Run::default();
+            for (at, &id) in (0..).zip(&ids) {
+                run.push(Symbol { id: Some(id), start: at, end: at + 1 });
+            }
+            run.merge(|left, right| merges.get(left.id?, right.id?));
+            let got: Vec<u32> = run.symbols().filter_map(|symbol| symbol.id).collect();
+            prop_assert_eq!(got, by_definition(ids, &merges));
+        }
+    }
+}
