@@ -197,3 +197,26 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn no_damaged_tokenizer_json_panics(
+        vocabulary in proptest::sample::select(&["qwen2", "llama2"][..]),
+        // A place, how much is lost there, and what stands there instead.
+        damage in proptest::collection::vec((any::<usize>(), 0..8usize, "[\\[\\]{}\",:0-9a-z\\\\<>Ġ▁]{0,4}"), 1..4),
+    ) {
+        let path = [env!("CARGO_MANIFEST_DIR"), "../../fixtures/tokenizers", vocabulary, "tokenizer.json"];
+        let mut json = std::fs::read(path.iter().collect::<std::path::PathBuf>()).unwrap();
+        for (place, lost, instead) in damage {
+            let start = place % json.len();
+            let end = json.len().min(start + lost);
+            json.splice(start..end, instead.into_bytes());
+        }
+        if let Ok(tokenizer) = hf(&String::from_utf8_lossy(&json)) {
+            let text = "Hello <|im_end|> 12 ▁é</s>";
+            let ids = tokenizer.encode_prompt(text, Special::Parse);
+            prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
+            tokenizer.decode(&ids);
+        }
+    }
+}
