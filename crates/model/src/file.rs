@@ -223,6 +223,16 @@ impl ModelFile {
         }
     }
 
+    /// As [`ModelFile::release`], for the bytes `range` of a tensor.
+    pub fn release_range(&self, name: &str, range: std::ops::Range<usize>) {
+        if let Some(t) = self.tensor(name)
+            && let Some(shard) = self.shards.get(t.info.shard as usize)
+            && range.end <= t.info.len
+        {
+            shard.release(t.info.start + range.start, range.len());
+        }
+    }
+
     /// How the model is stored.
     pub fn format(&self) -> Format {
         match self.meta {

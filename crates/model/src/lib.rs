@@ -1,5 +1,6 @@
 //! Model files: reading, checking, writing and converting them; tokenizers, chat templates and model families.
 
+pub mod arch;
 pub mod chat;
 pub mod config;
 mod convert;

@@ -72,6 +72,16 @@ impl Rope {
         }
     }
 
+    /// Cosine and sine of every pair at `position`, from [`Rope::frequencies`] and [`Rope::magnitude`], into `out: (dims / 2, 2)`.
+    /// Computed in f64, so that far positions are as exact as near ones.
+    pub fn angles(frequencies: &[f32], magnitude: f32, position: usize, out: &mut [f32]) {
+        for (pair, frequency) in out.chunks_exact_mut(2).zip(frequencies) {
+            let (sin, cos) = (position as f64 * f64::from(*frequency)).sin_cos();
+            pair[0] = (cos * f64::from(magnitude)) as f32;
+            pair[1] = (sin * f64::from(magnitude)) as f32;
+        }
+    }
+
     /// Factor on cos and sin: 1 but for YaRN.
     pub fn magnitude(&self) -> f32 {
         match self.scaling {
