@@ -90,14 +90,7 @@ impl Attention {
     }
 
     /// x += attention(rope(q), rope(k), v) Wo^T, with k and v appended to the cache.
-    pub fn attend(
-        &self,
-        plan: &mut Plan,
-        qkv: &Qkv,
-        kv: &KvLayer,
-        batch: &Batch<'_>,
-        x: &Tensor,
-    ) -> Result<(), Error> {
+    pub fn attend(&self, plan: &mut Plan, qkv: &Qkv, kv: &KvLayer, batch: &Batch<'_>, x: &Tensor) -> Result<(), Error> {
         let attended = &batch.activations.attended;
         rope_append(plan, &qkv.all, self.heads, self.pairing, kv, &batch.index)?;
         attention(plan, &qkv.q, self.heads, self.look, kv, &batch.index, attended)?;
