@@ -102,7 +102,7 @@ impl DType {
     /// Bytes of `elements` consecutive elements, or `None` where they are no whole blocks or the product overflows.
     pub fn bytes(self, elements: usize) -> Option<usize> {
         let r = self.row();
-        if elements % r.block != 0 {
+        if !elements.is_multiple_of(r.block) {
             return None;
         }
         (elements / r.block).checked_mul(r.bytes)

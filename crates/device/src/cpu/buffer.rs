@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use memmap2::{MmapMut, MmapOptions};
 
-/// Pages from this size on are asked for as huge ones: fewer TLB misses on the weights.
-const HUGE_FROM: usize = 1 << 20;
+/// Size of a huge page on x86-64 and on most arm64: buffers of at least one start on such a boundary and ask for them, so that
+/// weights and activations cost few TLB misses.
+#[cfg(target_os = "linux")]
+const HUGE: usize = 2 << 20;
 
 /// A region of host memory that kernels reach by address.
 pub struct Memory {
@@ -37,12 +39,19 @@ impl Memory {
         if bytes == 0 {
             return Ok(Memory { ptr: std::ptr::dangling_mut::<u64>().cast(), len: 0, owner: Owner::Nothing });
         }
-        let mut pages = MmapOptions::new().len(bytes).map_anon()?;
         #[cfg(target_os = "linux")]
-        if bytes >= HUGE_FROM {
-            // Advice only: a kernel without huge pages says no, and nothing is lost.
-            let _ = pages.advise(memmap2::Advice::HugePage);
+        if bytes >= HUGE {
+            let mut pages =
+                MmapOptions::new().len(bytes.checked_add(HUGE).ok_or(io::ErrorKind::OutOfMemory)?).map_anon()?;
+            // Advice only: a kernel without huge pages says no, and nothing is lost. The last, partial page is left small, so
+            // that no memory beyond `bytes` is taken.
+            let head = pages.as_ptr().align_offset(HUGE);
+            let _ = pages.advise_range(memmap2::Advice::HugePage, head, bytes / HUGE * HUGE);
+            // SAFETY: head is below HUGE, the excess that was mapped.
+            let ptr = unsafe { pages.as_mut_ptr().add(head) };
+            return Ok(Memory { ptr, len: bytes, owner: Owner::Pages(pages) });
         }
+        let mut pages = MmapOptions::new().len(bytes).map_anon()?;
         Ok(Memory { ptr: pages.as_mut_ptr(), len: bytes, owner: Owner::Pages(pages) })
     }
 
