@@ -12,7 +12,7 @@ fn hf(json: &str) -> Result<Tokenizer, TokenizerError> {
 }
 
 fn refusal(result: Result<Tokenizer, TokenizerError>) -> String {
-    result.err().expect("a refusal").to_string()
+    result.expect_err("a refusal").to_string()
 }
 
 fn byte_level<'a>(tokens: &[&'a str], merges: &[&'a str]) -> GgufVocab<'a> {

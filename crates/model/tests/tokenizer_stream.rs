@@ -68,3 +68,10 @@ fn a_leading_space_is_dropped_only_at_the_start_of_a_text() {
     let text: String = ids.iter().map(|&id| decoder.push(id).to_owned()).collect();
     assert_eq!(text, " in in");
 }
+
+#[test]
+fn one_tokenizer_serves_many_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Tokenizer>();
+    shared::<StreamDecoder<Arc<Tokenizer>>>();
+}
