@@ -113,6 +113,8 @@ impl Matcher {
             .match_kind(MatchKind::LeftmostLongest)
             .start_kind(StartKind::Unanchored)
             .kind(Some(aho_corasick::AhoCorasickKind::ContiguousNFA))
+            // Dense states take a kilobyte each, and hostile names make many.
+            .dense_depth(1)
             .build(&names)
             .map_err(|error| TokenizerError::Unsupported { what: "set of special tokens", found: error.to_string() })?;
         Ok(Matcher { automaton: Some(automaton), tokens: ids.into_iter().map(|id| (id, edges(id))).collect() })
