@@ -10,6 +10,7 @@ use crate::progress::{Meter, Progress};
 use crate::{Error, Format, ModelFile, TensorInfo};
 use metallic_kernels::DType;
 use metallic_kernels::quant::{dequantize, quantize as encode};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 pub(crate) use vocabulary::vocabulary;
@@ -128,16 +129,24 @@ impl<'a> Job<'a> {
 
     fn summary(&self) -> Summary {
         let made = self.factors.as_ref().map_or(0, |f| f.len() * 4);
-        let mut summary = Summary { bytes: made as u64, notes: Vec::new() };
+        let mut bytes = made as u64;
+        // Rows of equal length share a note: type written, number of tensors, the first one's name.
+        let mut fallen: BTreeMap<usize, (DType, usize, &str)> = BTreeMap::new();
         for t in self.src.tensors() {
             let target = self.target(t);
-            summary.bytes += target.bytes(t.elements()).unwrap_or(0) as u64;
-            let Some(wanted) = self.dtype.filter(|d| *d != target && t.shape.len() > 1) else { continue };
-            let (block, cols) = (wanted.block(), t.rows_cols().1);
-            let note = format!("{}: rows of {cols} are no blocks of {block}, so {target} instead of {wanted}", t.name);
-            summary.notes.push(note);
+            bytes += target.bytes(t.elements()).unwrap_or(0) as u64;
+            if t.shape.len() > 1 && self.dtype.is_some_and(|d| d != target) {
+                fallen.entry(t.rows_cols().1).or_insert((target, 0, &t.name)).1 += 1;
+            }
         }
-        summary
+        let wanted = self.dtype.unwrap_or(DType::F32);
+        let note = |(cols, (target, n, first)): (usize, (DType, usize, &str))| {
+            let block = wanted.block();
+            format!(
+                "{n} tensors ({first}, ...) are {target} instead of {wanted}: rows of {cols} are no blocks of {block}"
+            )
+        };
+        Summary { bytes, notes: fallen.into_iter().map(note).collect() }
     }
 }
 
