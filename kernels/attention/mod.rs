@@ -5,6 +5,7 @@
 //! row stride `ldo`; pools: see `kv`; table: (sequences, max_pages) i32; row_seq, positions: (m) i32.
 //! The scores are never stored: online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022).
 
+mod lanes;
 mod portable;
 
 use bytemuck::{Pod, Zeroable};

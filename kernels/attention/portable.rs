@@ -1,79 +1,220 @@
-//! Any CPU, any head size: one token and query head a unit, keys in blocks of a page, online softmax in f32.
+//! Any CPU, any head size: lanes of (token, head) pairs in f32. Each block of keys and values is decoded once for all tiles of a
+//! unit; scores, weights and outputs stay `[..][16 lanes]`, so that every step is a vector step.
 
-use super::{AttentionParams, OUT, POSITIONS, Q, ROW_SEQ, View};
-use crate::contract::{Args, Native};
+use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
+use super::{AttentionParams, OUT, Q, View};
+use crate::contract::{Args, Key, Native};
 use crate::{DType, kv, math};
 
-pub(super) const NATIVE: Native = Native { phases: &[portable], scratch };
+pub(super) const NATIVE: Native =
+    Native { phases: &[portable], scratch: |key, workers| workers * worker_floats(key) * size_of::<f32>() };
 
-/// A worker's scratch: one decoded head vector.
-fn scratch(key: &crate::contract::Key, workers: usize) -> usize {
-    workers * key.k.next_multiple_of(16) * size_of::<f32>()
+type Lanes = [f32; LANES];
+
+fn worker_floats(key: &Key) -> usize {
+    // Per tile: q and out (hd lanes each), top and total. Per block: keys, values, scores.
+    most_tiles(key) * (2 * key.k + 2) * LANES + 2 * BLOCK * key.k.next_multiple_of(LANES) + BLOCK * LANES
+}
+
+/// One worker's memory.
+struct Work<'a> {
+    q: &'a mut [Lanes],
+    out: &'a mut [Lanes],
+    top: &'a mut [Lanes],
+    total: &'a mut [Lanes],
+    keys: &'a mut [f32],
+    values: &'a mut [f32],
+    scores: &'a mut [Lanes],
 }
 
 /// # Safety
 /// As `contract::Phase`.
 unsafe fn portable(a: &Args<'_>) {
-    let p = *a.params.get::<AttentionParams>();
-    let (heads, hd) = (p.heads as usize, p.head_dim as usize);
-    let group = heads / p.kv_heads as usize;
-    let dtype = DType::from_ggml(p.kv_dtype).unwrap_or(DType::F16);
-    // SAFETY: the contract's buffers; a unit is one head of one row of out, and each worker has its own scratch.
-    let (view, q, row_seq, positions, row) = unsafe {
-        let mine = a.scratch.ptr.cast::<f32>().add(a.worker * hd.next_multiple_of(16));
-        let row = std::slice::from_raw_parts_mut(mine, hd);
-        (View::new(a, &p), a.input::<f32>(Q), a.input::<i32>(ROW_SEQ), a.input::<i32>(POSITIONS), row)
-    };
+    // SAFETY: the caller's promise.
     pulp::Arch::new().dispatch(
         #[inline(always)]
-        || {
-            for unit in a.share(a.rows * heads, 1) {
-                let (r, h) = (unit / heads, unit % heads);
-                let q = &q[r * p.ldq as usize + h * hd..][..hd];
-                // SAFETY: as above.
-                let out = unsafe {
-                    std::slice::from_raw_parts_mut(a.output::<f32>(OUT).add(r * p.ldo as usize + h * hd), hd)
-                };
-                out.fill(0.0);
-                let (mut top, mut total) = (f32::NEG_INFINITY, 0.0f32);
-                let seen = view.seen(positions[r] as usize);
-                let mut start = seen.start;
-                while start < seen.end {
-                    let end = seen.end.min((start / kv::PAGE + 1) * kv::PAGE);
-                    let (keys, values) = view.at(row_seq[r] as usize, h / group, start);
-                    let mut scores = [f32::NEG_INFINITY; kv::PAGE];
-                    for (j, s) in scores[..end - start].iter_mut().enumerate() {
-                        // SAFETY: inside the page.
-                        unsafe { kv::load(dtype, keys.add(j * view.row_bytes), row) };
-                        *s = dot(q, row) * p.scale;
-                    }
-                    let new_top = scores.iter().fold(top, |m, &s| m.max(s));
-                    let keep = math::exp(top - new_top);
-                    (top, total) = (new_top, total * keep);
-                    out.iter_mut().for_each(|o| *o *= keep);
-                    for (j, &s) in scores[..end - start].iter().enumerate() {
-                        // SAFETY: inside the page.
-                        unsafe { kv::load(dtype, values.add(j * view.row_bytes), row) };
-                        let weight = math::exp(s - top);
-                        total += weight;
-                        out.iter_mut().zip(&*row).for_each(|(o, v)| *o = weight.mul_add(*v, *o));
-                    }
-                    start = end;
-                }
-                out.iter_mut().for_each(|o| *o /= total);
-            }
-        },
+        || unsafe { run(a) },
     );
 }
 
-/// Dot product in 32 partial sums.
+/// # Safety
+/// As `contract::Phase`.
 #[inline(always)]
-fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 32];
-    for (x, y) in x.chunks(32).zip(y.chunks(32)) {
-        for ((s, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *s = x.mul_add(*y, *s);
+unsafe fn run(a: &Args<'_>) {
+    let p = *a.params.get::<AttentionParams>();
+    let hd = p.head_dim as usize;
+    let tiles = 8.max(p.heads as usize);
+    let key_floats = hd.next_multiple_of(LANES) * BLOCK;
+    let floats = tiles * (2 * hd + 2) * LANES + 2 * key_floats + BLOCK * LANES;
+    // SAFETY: the scratch asked for above, a part per worker; Lanes are plain floats.
+    unsafe {
+        let mut at = a.scratch.ptr.cast::<f32>().add(a.worker * floats);
+        let mut lanes = |count: usize| {
+            let s = std::slice::from_raw_parts_mut(at.cast::<Lanes>(), count);
+            at = at.add(count * LANES);
+            s
+        };
+        let (q, out, top, total) = (lanes(tiles * hd), lanes(tiles * hd), lanes(tiles), lanes(tiles));
+        let (keys, values) = (lanes(key_floats / LANES), lanes(key_floats / LANES));
+        let (keys, values) = (keys.as_flattened_mut(), values.as_flattened_mut());
+        let mut work = Work { q, out, top, total, keys, values, scores: lanes(BLOCK) };
+        let view = View::new(a, &p);
+        units(a, &p, #[inline(always)] |unit| one_unit(a, &view, &unit, &mut work));
+    }
+}
+
+/// # Safety
+/// As `contract::Phase`.
+#[inline(always)]
+unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>) {
+    let p = view.p;
+    let hd = p.head_dim as usize;
+    let dtype = DType::from_ggml(p.kv_dtype).unwrap_or(DType::F16);
+    // SAFETY: the contract's buffers.
+    let q = unsafe { a.input::<f32>(Q) };
+    for tile in 0..unit.tiles() {
+        for l in 0..LANES {
+            let from = unit.lane(tile, l).map(|(t, h)| (unit.first_row + t) * p.ldq as usize + h * hd);
+            for d in 0..hd {
+                w.q[tile * hd + d][l] = from.map_or(0.0, |f| q[f + d] * p.scale);
+            }
+        }
+        w.out[tile * hd..][..hd].fill([0.0; LANES]);
+        w.top[tile] = [f32::NEG_INFINITY; LANES];
+        w.total[tile] = [0.0; LANES];
+    }
+    let range = unit.keys(view);
+    for start in range.clone().step_by(BLOCK) {
+        let count = BLOCK.min(range.end - start);
+        let (keys, values) = view.at(unit.seq, unit.kv_head, start);
+        for j in 0..BLOCK {
+            let (k, v) = (&mut w.keys[j * hd..][..hd], &mut w.values[j * hd..][..hd]);
+            if j < count {
+                // SAFETY: position start + j lies in the page.
+                unsafe {
+                    kv::load(dtype, keys.add(j * view.row_bytes), k);
+                    kv::load(dtype, values.add(j * view.row_bytes), v);
+                }
+            } else {
+                k.fill(0.0);
+                v.fill(0.0);
+            }
+        }
+        for tile in 0..unit.tiles() {
+            let positions = unit.positions(tile);
+            let sight = sight(&positions, p.window, start, range.end);
+            if sight == Sight::Nothing {
+                continue;
+            }
+            scores(w.keys, &w.q[tile * hd..][..hd], w.scores);
+            if sight == Sight::Some {
+                mask(w.scores, &positions, p.window, start);
+            }
+            let keep = weigh(w.scores, &mut w.top[tile], &mut w.total[tile]);
+            gather(w.values, w.scores, &keep, &mut w.out[tile * hd..][..hd]);
         }
     }
-    sums.iter().sum()
+    for tile in 0..unit.tiles() {
+        for l in 0..LANES {
+            let Some((t, h)) = unit.lane(tile, l) else { break };
+            let at = (unit.first_row + t) * p.ldo as usize + h * hd;
+            let inverse = 1.0 / w.total[tile][l];
+            // SAFETY: this head of this row belongs to this unit alone.
+            let out = unsafe { std::slice::from_raw_parts_mut(a.output::<f32>(OUT).add(at), hd) };
+            for (d, o) in out.iter_mut().enumerate() {
+                *o = w.out[tile * hd + d][l] * inverse;
+            }
+        }
+    }
+}
+
+/// s[j] = sum_d keys[j, d] q[d], eight keys at a time.
+#[inline(always)]
+fn scores(keys: &[f32], q: &[Lanes], s: &mut [Lanes]) {
+    const KEYS: usize = 8;
+    let hd = q.len();
+    for (first, out) in s.as_chunks_mut::<KEYS>().0.iter_mut().enumerate() {
+        let rows: [&[f32]; KEYS] = std::array::from_fn(|i| &keys[(first * KEYS + i) * hd..][..hd]);
+        let mut sums = [[0.0f32; LANES]; KEYS];
+        for d in 0..hd {
+            for i in 0..KEYS {
+                let k = rows[i][d];
+                for l in 0..LANES {
+                    sums[i][l] = k.mul_add(q[d][l], sums[i][l]);
+                }
+            }
+        }
+        *out = sums;
+    }
+}
+
+/// Takes away what a lane does not see.
+#[inline(always)]
+fn mask(s: &mut [Lanes], positions: &[i32; LANES], window: u32, start: usize) {
+    for (j, row) in s.iter_mut().enumerate() {
+        let key = (start + j) as i32;
+        for l in 0..LANES {
+            let hidden = key > positions[l] || (window > 0 && key <= positions[l] - window as i32);
+            row[l] = if hidden { f32::NEG_INFINITY } else { row[l] };
+        }
+    }
+}
+
+/// Turns scores into weights against the highest score so far, and returns what earlier results must be multiplied with.
+#[inline(always)]
+fn weigh(s: &mut [Lanes], top: &mut Lanes, total: &mut Lanes) -> Lanes {
+    let mut high = *top;
+    for row in s.iter() {
+        for l in 0..LANES {
+            high[l] = high[l].max(row[l]);
+        }
+    }
+    let mut keep = [0.0; LANES];
+    for l in 0..LANES {
+        // A lane that has seen nothing yet stays at -inf; any finite value serves as its reference.
+        let reference = high[l].max(f32::MIN);
+        keep[l] = math::exp(top[l] - reference);
+        top[l] = high[l];
+        total[l] *= keep[l];
+        high[l] = reference;
+    }
+    for row in s.iter_mut() {
+        for l in 0..LANES {
+            row[l] = math::exp(row[l] - high[l]);
+            total[l] += row[l];
+        }
+    }
+    keep
+}
+
+/// out[d] = out[d] keep + sum_j values[j, d] weights[j], eight elements at a time.
+#[inline(always)]
+fn gather(values: &[f32], weights: &[Lanes], keep: &Lanes, out: &mut [Lanes]) {
+    const ELEMENTS: usize = 8;
+    let hd = out.len();
+    let (chunks, tail) = out.as_chunks_mut::<ELEMENTS>();
+    for (c, out) in chunks.iter_mut().enumerate() {
+        let mut sums = *out;
+        for sum in &mut sums {
+            for l in 0..LANES {
+                sum[l] *= keep[l];
+            }
+        }
+        for (j, weight) in weights.iter().enumerate() {
+            let v = &values[j * hd + c * ELEMENTS..][..ELEMENTS];
+            for i in 0..ELEMENTS {
+                for l in 0..LANES {
+                    sums[i][l] = v[i].mul_add(weight[l], sums[i][l]);
+                }
+            }
+        }
+        *out = sums;
+    }
+    let done = hd - tail.len();
+    for (i, sum) in tail.iter_mut().enumerate() {
+        for l in 0..LANES {
+            let dot = weights.iter().enumerate().fold(sum[l] * keep[l], |s, (j, w)| values[j * hd + done + i].mul_add(w[l], s));
+            sum[l] = dot;
+        }
+    }
 }
