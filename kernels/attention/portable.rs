@@ -59,7 +59,12 @@ unsafe fn run(a: &Args<'_>) {
         let (keys, values) = (keys.as_flattened_mut(), values.as_flattened_mut());
         let mut work = Work { q, out, top, total, keys, values, scores: lanes(BLOCK) };
         let view = View::new(a, &p);
-        units(a, &p, #[inline(always)] |unit| one_unit(a, &view, &unit, &mut work));
+        units(
+            a,
+            &p,
+            #[inline(always)]
+            |unit| one_unit(a, &view, &unit, &mut work),
+        );
     }
 }
 
@@ -213,7 +218,10 @@ fn gather(values: &[f32], weights: &[Lanes], keep: &Lanes, out: &mut [Lanes]) {
     let done = hd - tail.len();
     for (i, sum) in tail.iter_mut().enumerate() {
         for l in 0..LANES {
-            let dot = weights.iter().enumerate().fold(sum[l] * keep[l], |s, (j, w)| values[j * hd + done + i].mul_add(w[l], s));
+            let dot = weights
+                .iter()
+                .enumerate()
+                .fold(sum[l] * keep[l], |s, (j, w)| values[j * hd + done + i].mul_add(w[l], s));
             sum[l] = dot;
         }
     }

@@ -11,9 +11,10 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx512::store;
-use super::unpack::{self, TILE, Tiles};
+use super::unpack::{self, Tiles};
 use super::{MatmulParams, W, X, Y, pack};
 use crate::DType;
+use crate::amx::{TILE, configure_tiles};
 use crate::contract::{Args, Key, Native};
 
 /// x rounded to bf16.
@@ -306,21 +307,4 @@ unsafe fn two_parts(x: [*const u8; 2], w: [*const u8; 4], steps: usize, y: Lines
             options(nostack, readonly)
         );
     }
-}
-
-/// All eight tiles as 16 rows of 64 bytes.
-///
-/// # Safety
-/// The CPU has AMX and the process may use tiles.
-unsafe fn configure_tiles() {
-    #[repr(C, align(64))]
-    struct Config([u8; 64]);
-    let mut config = Config([0; 64]);
-    config.0[0] = 1;
-    for t in 0..8 {
-        config.0[16 + 2 * t] = 64;
-        config.0[48 + t] = 16;
-    }
-    // SAFETY: a whole, valid palette-1 configuration.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack, readonly)) };
 }

@@ -4,9 +4,7 @@ use std::arch::x86_64::*;
 
 use super::pack;
 use crate::DType;
-
-/// Bytes of one AMX tile: 16 rows of 64.
-pub(super) const TILE: usize = 1024;
+use crate::amx::TILE;
 
 /// bf16 parts that a weight of this type is split into: two hold an f16 exactly, one a bf16; quantized types are rounded to one.
 pub(super) fn parts(dtype: DType) -> usize {
