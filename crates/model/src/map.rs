@@ -14,6 +14,11 @@ pub(crate) enum Map {
 
 impl Map {
     pub fn open(path: &Path) -> Result<Map, Error> {
+        // Opening a pipe would wait for its writer.
+        if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
+            return Err(Error::Io { path: path.to_owned(), source });
+        }
         let file = File::open(path).map_err(Error::io(path))?;
         // SAFETY: the map is only read. A program that shortens the file under us makes reads fault, as for any other
         // reader by map; nothing here turns on the bytes staying the same but the spans that `Span::of` checks again.

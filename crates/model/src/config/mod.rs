@@ -100,20 +100,20 @@ pub struct SamplingDefaults {
 impl Config {
     /// Checks what must hold between the fields of any family. `key` maps a field to the name that the file uses for it.
     fn consistent(self, key: impl Fn(&str) -> String) -> Result<Config, Error> {
-        const MOST: usize = 1 << 28;
+        // Limits far above any model keep products of two sizes, and what is allocated by a size alone, small.
         let sizes = [
-            ("n_layers", self.n_layers),
-            ("d_model", self.d_model),
-            ("d_ff", self.d_ff),
-            ("n_heads", self.n_heads),
-            ("n_kv_heads", self.n_kv_heads),
-            ("head_dim", self.head_dim),
-            ("vocab", self.vocab),
-            ("context_length", self.context_length),
+            ("n_layers", self.n_layers, 1 << 13),
+            ("d_model", self.d_model, 1 << 20),
+            ("d_ff", self.d_ff, 1 << 24),
+            ("n_heads", self.n_heads, 1 << 13),
+            ("n_kv_heads", self.n_kv_heads, 1 << 13),
+            ("head_dim", self.head_dim, 1 << 13),
+            ("vocab", self.vocab, 1 << 26),
+            ("context_length", self.context_length, 1 << 28),
         ];
-        for (field, n) in sizes {
-            if n == 0 || n > MOST {
-                return Err(Error::key(&key(field), format_args!("1 to {MOST}"), n));
+        for (field, n, most) in sizes {
+            if n == 0 || n > most {
+                return Err(Error::key(&key(field), format_args!("1 to {most}"), n));
             }
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {

@@ -8,10 +8,12 @@ use crate::{Config, Error};
 use metallic_kernels::DType;
 use names::Name;
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
-use serde::Deserialize;
+use safetensors::tensor::{Metadata, TensorInfo as Entry};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Component, Path};
 
 /// Most bytes of the JSON texts. Parsed JSON takes up to some seventy times its text, so the text is limited.
@@ -162,6 +164,35 @@ impl Files {
     }
 }
 
+/// The tensors of a header in the order of the text. The crate's own type for it keeps a copy of everything first.
+struct Entries(Vec<(String, Entry)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Entries, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from names to tensors")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Entries, M::Error> {
+                let mut entries = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<IgnoredAny>()?;
+                    } else {
+                        entries.push((name, map.next_value()?));
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+        d.deserialize_map(Reader)
+    }
+}
+
 /// Reads the header of one file: its length as u64, then JSON. The `safetensors` crate checks that shapes, types and
 /// offsets agree and leave no gap.
 fn read_header(bytes: &[u8], shard: u32, tensors: &mut Vec<TensorInfo>) -> Result<(), Error> {
@@ -173,7 +204,16 @@ fn read_header(bytes: &[u8], shard: u32, tensors: &mut Vec<TensorInfo>) -> Resul
         return Err(Error::malformed(0, "length of the header", format_args!("at most {MAX_HEADER}"), n));
     }
     let (header, data) = rest.split_at_checked(n as usize).ok_or_else(|| cut(8, "the header", n))?;
-    let metadata: Metadata = json(header, "the header of a safetensors file")?;
+    let what = "the header of a safetensors file";
+    let Entries(mut entries) = json(header, what)?;
+    entries.sort_by_key(|(_, entry)| entry.data_offsets);
+    let names = entries.len();
+    let metadata = Metadata::new(None, entries).map_err(|e| Error::malformed(8, what, "tensors without gaps", e))?;
+    let different = metadata.tensors().len();
+    if names != different {
+        let got = format!("{names} names and {different} different ones");
+        return Err(Error::malformed(8, what, "every name once", got));
+    }
     let base = 8 + header.len();
     if metadata.data_len() != data.len() {
         let expected = format!("{} bytes of tensors", metadata.data_len());
@@ -193,8 +233,8 @@ fn read_header(bytes: &[u8], shard: u32, tensors: &mut Vec<TensorInfo>) -> Resul
             Dtype::BF16 => DType::BF16,
             other => return Err(Error::tensor(&hf, "f32, f16 or bf16", format_args!("{other:?}"))),
         };
-        if info.shape.is_empty() || info.shape.contains(&0) {
-            return Err(Error::tensor(&hf, "dimensions that are not zero", format_args!("{:?}", info.shape)));
+        if !(1..=4).contains(&info.shape.len()) || info.shape.contains(&0) {
+            return Err(Error::tensor(&hf, "1 to 4 dimensions, none of them zero", format_args!("{:?}", info.shape)));
         }
         let (start, stop) = info.data_offsets;
         let len = info.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).and_then(|n| dtype.bytes(n));

@@ -2,5 +2,6 @@
 
 mod gguf;
 mod mini;
+mod paths;
 mod safetensors;
 mod split;
