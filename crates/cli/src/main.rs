@@ -1,3 +1,31 @@
-//! The `metallic` binary.
+//! The `metallic` binary: parses, runs one command, and prints at most one error.
 
-fn main() {}
+mod args;
+mod bench;
+mod commands;
+mod errors;
+mod interrupt;
+mod npy;
+mod output;
+mod progress;
+mod session;
+mod shipped;
+
+use clap::{CommandFactory, FromArgMatches};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = args::command().get_matches();
+    let cli = match args::Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(e) => e.format(&mut args::Cli::command()).exit(),
+    };
+    let cancel = match interrupt::install() {
+        Ok(cancel) => cancel,
+        Err(e) => return errors::report(&e),
+    };
+    match commands::dispatch(cli, cancel) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => errors::report(&e),
+    }
+}

@@ -1,0 +1,7 @@
+//! What `bench` measures with: the limits of the machine, statistics, and the arithmetic of a model.
+
+pub mod compute;
+pub mod cost;
+pub mod limits;
+pub mod read;
+pub mod stats;

@@ -1,0 +1,131 @@
+//! Writing to standard output: through one buffer, with errors that are returned, never a panic.
+
+use serde::Serialize;
+use std::fmt::{self, Display};
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+/// Standard output, locked and buffered. Whoever writes the last line flushes.
+pub fn stdout() -> BufWriter<StdoutLock<'static>> {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Prints a value as JSON, indented.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = stdout();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Tells the user something on standard error; nothing is lost where nobody reads it.
+pub fn note(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A count of bytes for people.
+pub struct Bytes(pub u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+        let mut value = self.0 as f64;
+        let mut unit = "B";
+        for next in UNITS {
+            if value < 1024.0 {
+                break;
+            }
+            value /= 1024.0;
+            unit = next;
+        }
+        let text = if unit == "B" { format!("{value} B") } else { format!("{value:.2} {unit}") };
+        f.pad(&text)
+    }
+}
+
+/// A count for people: 494.03 M.
+pub struct Count(pub u64);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.0 as f64;
+        let text = match self.0 {
+            0..1_000_000 => self.0.to_string(),
+            1_000_000..1_000_000_000 => format!("{:.2} M", n / 1e6),
+            _ => format!("{:.2} B", n / 1e9),
+        };
+        f.pad(&text)
+    }
+}
+
+/// Which side a column of a table leans to.
+#[derive(Clone, Copy)]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Rows of text with aligned columns.
+pub struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    pub fn new(columns: &[(&'static str, Align)]) -> Table {
+        Table { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; cells beyond the columns are dropped.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().take(self.columns.len()).collect());
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let cell = |i: usize| self.rows.iter().filter_map(move |r| r.get(i)).map(|c| c.chars().count());
+        self.columns.iter().enumerate().map(|(i, (name, _))| cell(i).max().unwrap_or(0).max(name.len())).collect()
+    }
+
+    /// Writes it with two spaces between columns.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let widths = self.widths();
+        let heads = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        for row in std::iter::once(&heads).chain(&self.rows) {
+            let mut line = String::from("  ");
+            for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(&self.columns) {
+                line += &pad(cell, *width, *align);
+                line += "  ";
+            }
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Writes it as a Markdown table.
+    pub fn write_markdown(&self, out: &mut impl Write) -> io::Result<()> {
+        let widths = self.widths();
+        let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+        let pads = |row: &[String]| {
+            let cells = row.iter().zip(&widths).zip(&self.columns);
+            cells.map(|((cell, width), (_, align))| pad(cell, *width, *align)).collect()
+        };
+        let heads: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        writeln!(out, "{}", line(pads(&heads)))?;
+        let rule = widths.iter().zip(&self.columns).map(|(w, (_, align))| match align {
+            Align::Left => "-".repeat(*w),
+            Align::Right => format!("{}:", "-".repeat(w - 1)),
+        });
+        writeln!(out, "{}", line(rule.collect()))?;
+        self.rows.iter().try_for_each(|row| writeln!(out, "{}", line(pads(row))))
+    }
+}
+
+fn pad(cell: &str, width: usize, align: Align) -> String {
+    match align {
+        Align::Left => format!("{cell:<width$}"),
+        Align::Right => format!("{cell:>width$}"),
+    }
+}
