@@ -44,17 +44,29 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model: packs its weights for the kernels that will run and gives the file's memory back on the way.
+    /// Loads a model on the CPU: packs its weights for the kernels that will run and gives the file's memory back on the way.
     ///
     /// # Errors
     /// Options out of range, a forced variant that does not exist or cannot run, no memory, or cancelled
     /// ([`Error::is_cancelled`]).
     pub fn load(file: Arc<ModelFile>, options: &Options, progress: Progress<'_>) -> Result<Engine, Error> {
+        Engine::load_on(device(options)?, file, options, progress)
+    }
+
+    /// Loads a model on a device; options on threads and features are the device's and not looked at.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_on(
+        device: Arc<dyn Device>,
+        file: Arc<ModelFile>,
+        options: &Options,
+        progress: Progress<'_>,
+    ) -> Result<Engine, Error> {
         options.check()?;
         let started = Instant::now();
         let config = file.config().clone();
         let context = options.context_of(config.context_length)?;
-        let device = device(options)?;
         let dispatch =
             Arc::new(Dispatch::new(device.limits().clone(), &options.force).map_err(metallic_ops::Error::from)?);
         let kv = options.kv.resolve(&file);
@@ -173,7 +185,7 @@ impl Engine {
     }
 
     /// Sequences that run and that wait.
-    pub fn load_of(&self) -> (usize, usize) {
+    pub fn sequences(&self) -> (usize, usize) {
         (self.scheduler.running.len(), self.scheduler.waiting.len())
     }
 

@@ -40,7 +40,7 @@ pub use error::Error;
 pub use explain::{Explained, Phase, explain};
 pub use metallic_device::cpu::Pinning;
 pub use options::{KvType, Options};
-pub use sampler::{Sampler, Sampling};
+pub use sampler::Sampling;
 pub use sequence::{Event, FinishReason, Request, SeqId, Usage};
 pub use stats::{Stats, peak_rss};
 pub use text::{Generation, Piece, TextEnd, TextStream};

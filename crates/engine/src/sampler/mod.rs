@@ -212,3 +212,6 @@ pub(crate) fn logprob(logits: &[f32], token: u32) -> f32 {
     let own = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
     (f64::from(own - top) - total.ln()) as f32
 }
+
+#[cfg(test)]
+mod tests;
