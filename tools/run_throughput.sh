@@ -47,6 +47,16 @@ statistics() {
         END { if (NR == 0) exit 1; printf "%-11s min %.2f  avg %.2f  max %.2f  (%d runs)\n", name ":", min, sum / NR, max, NR }'
 }
 
+# Runs the program; where it fails, shows what it said.
+run() {
+    local said
+    if ! said=$("$bin" "$@" --output-format none --seed 42 "${extra[@]}" 2>&1); then
+        echo "$said" >&2
+        return 1
+    fi
+    echo "$said"
+}
+
 measure() {
     local model=$1 file=$2 line i
     local totals=() decodes=()
@@ -56,10 +66,9 @@ measure() {
         "$bin" devices | head -n 1
     } >"$file"
     # One run to bring the file into the page cache; it is not counted.
-    "$bin" "$model" "$prompt" -n 1 --output-format none --seed 42 "${extra[@]}" 2>/dev/null
+    run "$model" "$prompt" -n 1 >/dev/null
     for ((i = 1; i <= iterations; i++)); do
-        line=$("$bin" "$model" "$prompt" -n "$max_tokens" --ignore-eos --output-format none --seed 42 "${extra[@]}" 2>&1 |
-            grep 'TPS Total')
+        line=$(run "$model" "$prompt" -n "$max_tokens" --ignore-eos)
         echo "run $i: $line" >>"$file"
         totals+=("$(figure 'TPS Total' <<<"$line")")
         decodes+=("$(figure 'TPS Decode' <<<"$line")")

@@ -4,6 +4,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use metallic_kernels::DType;
 use std::path::PathBuf;
 
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("METALLIC_COMMIT"), ")");
+
 const AFTER_HELP: &str = "\
 Examples:
   metallic                                      run the model that ships with Metallic
@@ -28,7 +30,7 @@ Environment:
 
 /// Runs language models from GGUF and safetensors files, on any CPU, at the speed of its memory.
 #[derive(Debug, Parser)]
-#[command(name = "metallic", version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+#[command(name = "metallic", version = VERSION, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do; nothing means `run`.
     #[command(subcommand)]

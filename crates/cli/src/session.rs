@@ -69,10 +69,10 @@ impl Session {
             self.engine.step(&mut events)?;
             for event in &events {
                 match *event {
-                    Event::Prefill { done, total, .. } if chunked => progress::at(&bar, done as u64, total as u64),
+                    Event::Prefill { done, total, .. } if chunked => bar.at(done as u64, total as u64),
                     Event::Prefill { .. } => {}
                     Event::Token { id, .. } => {
-                        bar.finish_and_clear();
+                        bar.clear();
                         tokens.push(id);
                         if let Err(e) = show(stream.push(id)) {
                             self.engine.cancel(seq);
@@ -83,7 +83,7 @@ impl Session {
                         }
                     }
                     Event::Finished { reason, usage, .. } => {
-                        bar.finish_and_clear();
+                        bar.clear();
                         show(stream.finish())?;
                         let end = match (stream.stopped(), interrupted) {
                             (Some(_), _) => "stop_string",
@@ -144,9 +144,9 @@ fn name(reason: FinishReason) -> &'static str {
 /// Loads an engine, with a bar where somebody watches.
 pub fn load_engine(file: &Arc<ModelFile>, options: &Options, cancel: Cancel) -> anyhow::Result<Engine> {
     let bar = progress::bytes("loading");
-    let report = |done, total| progress::at(&bar, done, total);
+    let report = |done, total| bar.at(done, total);
     let engine = Engine::load(file.clone(), options, Progress { report: &report, cancel })?;
-    bar.finish_and_clear();
+    bar.clear();
     interrupt::check(cancel)?;
     Ok(engine)
 }

@@ -36,7 +36,7 @@ fn the_program_without_a_command_runs() {
     let bare = metallic(&[]).env("METALLIC_MODEL", &model).args(["-n", "4"]).output().unwrap();
     assert!(bare.status.success(), "{}", text(&bare.stderr));
     assert!(text(&bare.stderr).contains("tiny-llama"), "{}", text(&bare.stderr));
-    assert!(text(&bare.stdout).starts_with("Rust"), "{}", text(&bare.stdout));
+    assert!(text(&bare.stdout).starts_with("Ownership is"), "{}", text(&bare.stdout));
 }
 
 #[test]

@@ -96,14 +96,14 @@ impl Bench {
         measure(&mut self.engine, test, cancel)?;
         let mut samples: Vec<Sample> = Vec::new();
         for i in 0..repetitions {
-            progress::at(&bar, i.into(), repetitions.into());
+            bar.at(i.into(), repetitions.into());
             self.prober.probe(burst);
             // Probing emptied the caches of everything small and put the engine's threads to sleep.
             measure(&mut self.engine, Test { prompt: 0, generate: 1 }, cancel)?;
             samples.push(measure(&mut self.engine, test, cancel)?);
         }
         self.prober.probe(burst);
-        bar.finish_and_clear();
+        bar.clear();
         let (bytes, operations) = match test.generate {
             0 => (self.cost.prefill_bytes(test.prompt, self.chunk), self.cost.prefill_operations(test.prompt)),
             n => (self.cost.decode_bytes(n), self.cost.decode_operations(n)),

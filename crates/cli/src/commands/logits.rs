@@ -26,12 +26,12 @@ pub fn run(args: &LogitsArgs, cancel: Cancel) -> anyhow::Result<()> {
     let bar = progress::counted("computing");
     let mut failed = None;
     engine.logits(&tokens, &mut |first, rows| {
-        progress::at(&bar, first as u64, tokens.len() as u64);
+        bar.at(first as u64, tokens.len() as u64);
         let written = rows.chunks_exact(vocab).try_for_each(|row| matrix.row(row));
         failed = written.err().or_else(|| cancel.load(Ordering::Relaxed).then(|| Interrupted.into()));
         if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    bar.finish_and_clear();
+    bar.clear();
     if let Some(e) = failed {
         return Err(e);
     }

@@ -21,9 +21,9 @@ pub fn run(args: &QuantizeArgs, cancel: Cancel) -> anyhow::Result<()> {
 /// Writes `model` to `path` with matrices of `dtype`, or as they are.
 pub fn rewrite(model: &ModelFile, path: &Path, dtype: Option<DType>, cancel: Cancel) -> anyhow::Result<()> {
     let bar = progress::bytes("writing");
-    let report = |done, total| progress::at(&bar, done, total);
+    let report = |done, total| bar.at(done, total);
     let summary = convert(model, path, dtype, Progress { report: &report, cancel })?;
-    bar.finish_and_clear();
+    bar.clear();
     summary.notes.iter().for_each(|n| output::note(format_args!("note: {n}")));
     Ok(())
 }

@@ -50,7 +50,10 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
         output::note("");
     }
     let ids = encode(&session, args, &prompt)?;
-    let seed = session::seed(&args.sampling);
+    let seed = match args.sampling.seed {
+        None if bare => shipped::SEED,
+        _ => session::seed(&args.sampling),
+    };
     let stop_tokens = if args.sampling.ignore_eos { Vec::new() } else { session.ends() };
     let request = Request {
         max_tokens: args.max_tokens,

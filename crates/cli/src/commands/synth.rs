@@ -20,9 +20,9 @@ pub fn run(args: &SynthArgs, cancel: Cancel) -> anyhow::Result<()> {
     }
     let synth = Synth { shape, dtype: args.dtype, seed: args.seed, vocab: vocab.as_ref() };
     let bar = progress::bytes("writing");
-    let report = |done, total| progress::at(&bar, done, total);
+    let report = |done, total| bar.at(done, total);
     metallic_model::synth(&synth, path, Progress { report: &report, cancel })?;
-    bar.finish_and_clear();
+    bar.clear();
     super::quantize::written(path, args.json)
 }
 
