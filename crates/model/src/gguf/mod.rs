@@ -303,8 +303,10 @@ fn tensor(c: &mut Cursor, bytes: &[u8]) -> Result<TensorInfo, Error> {
     let mut shape = Vec::with_capacity(n_dims as usize);
     for _ in 0..n_dims {
         let d = c.u64(what)?;
-        let d = usize::try_from(d).ok().filter(|d| *d > 0);
-        shape.push(d.ok_or_else(|| Error::tensor(&name, "dimensions that are neither zero nor huge", "such a one"))?);
+        match usize::try_from(d) {
+            Ok(d) if d > 0 => shape.push(d),
+            _ => return Err(Error::tensor(&name, "dimensions that are not zero and fit in memory", d)),
+        }
     }
     let id = c.u32(what)?;
     let dtype = DType::from_ggml(id).ok_or_else(|| {
