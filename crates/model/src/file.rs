@@ -92,7 +92,8 @@ impl ModelFile {
         if path.is_dir() {
             ModelFile::open_folder(path)
         } else if matches!(extension, Some("safetensors" | "json")) {
-            ModelFile::open_folder(path.parent().unwrap_or(Path::new(".")))
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+            ModelFile::open_folder(folder.unwrap_or(Path::new(".")))
         } else {
             ModelFile::open_gguf(path)
         }

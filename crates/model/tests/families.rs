@@ -84,3 +84,14 @@ fn released_tensors_can_be_read_again() {
     model.release("no such tensor");
     assert_eq!(model.tensor(name).unwrap().bytes, before);
 }
+
+#[test]
+fn a_file_of_a_folder_opens_the_folder() {
+    let folder = config("qwen2-untied");
+    for file in ["config.json", "model.safetensors.index.json", "model-00002-of-00002.safetensors"] {
+        assert_eq!(config(&format!("qwen2-untied/{file}")), folder, "{file}");
+    }
+    // A bare name has an empty parent; what is missing is then looked for here.
+    let e = ModelFile::open(std::path::Path::new("model.safetensors")).unwrap_err().to_string();
+    assert!(e.contains("config.json"), "{e}");
+}
