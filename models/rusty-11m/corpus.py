@@ -24,8 +24,8 @@ PREFERRED = [f"primitive.{name}.html" for name in ("i32", "u32", "f64", "usize",
 # Lists, logs and platform notes: kept, but drawn as seldom as signatures.
 DRY = re.compile(r"cargo/CHANGELOG|rustc/(platform-support|lints/listing|symbol-mangling|target)|^unstable-book|cargo/reference/unstable")
 BOOKS = [
-    "book", "nomicon", "reference", "rust-by-example", "edition-guide", "embedded-book", "cargo", "rustc", "rustdoc",
-    "clippy", "style-guide", "unstable-book", "error_codes",
+    "book", "nomicon", "reference", "rust-by-example", "edition-guide", "cargo", "rustc", "rustdoc", "clippy",
+    "style-guide", "unstable-book", "error_codes",
 ]
 TRANSLATIONS = {"zh", "ko", "ja", "es"}
 OLD_BOOKS = {"2018-edition", "first-edition", "second-edition"}
@@ -38,6 +38,8 @@ KINDS = {
     "attr": "Attribute", "static": "Static",
 }
 MAX_DECLARATION = 700
+# Pages by these names carry terms beyond MIT OR Apache-2.0, and are never read: CC-BY-SA-4.0, Unicode-3.0 and BSD-2-Clause.
+OTHER_LICENCE = {"embedded-book", "unicode_data", "fuchsia"}
 
 
 def default_docs():
@@ -219,7 +221,7 @@ def main():
     args = args.parse_args()
     docs = args.docs or default_docs()
     args.out.mkdir(parents=True, exist_ok=True)
-    seen, without = Seen(), set(args.without)
+    seen, without = Seen(), OTHER_LICENCE | set(args.without)
 
     books = list(book_documents(docs, seen, without))
     releases = list(release_notes(docs))
