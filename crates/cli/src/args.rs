@@ -92,7 +92,7 @@ pub enum OutputFormat {
 /// Element type of the KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kv {
-    /// f16
+    /// f32 for a model that is f32 throughout, else f16
     Auto,
     F32,
     F16,
@@ -133,7 +133,7 @@ pub struct ContextArgs {
     /// Element type of the KV cache
     #[arg(long, value_enum, default_value = "auto")]
     pub kv: Kv,
-    /// Prompt tokens computed together
+    /// Prompt tokens computed together; by default 512
     #[arg(long, value_name = "N")]
     pub chunk: Option<usize>,
 }
@@ -195,6 +195,13 @@ fn writable(text: &str) -> Result<DType, String> {
 }
 
 const RUN_HELP: &str = "\
+Sampling that is not given is as the model's generation_config.json says, else temperature 0.8,
+top-k 40, top-p 0.95, min-p 0.05.
+
+The line of figures goes to standard error. Tokens a second: TPS Total, those written over all of
+the time, the prompt's included; TPS Decode, those after the first over the time after the first;
+TPS Prefill, the prompt's over the time to the first.
+
 Examples:
   metallic run model.gguf \"The borrow checker\" -n 100
   metallic run model.gguf @prompt.txt --temperature 0
@@ -234,8 +241,9 @@ pub struct RunArgs {
 }
 
 const CHAT_HELP: &str = "\
-While you write: Enter sends; a line that ends with \\ goes on; \"\"\" starts and ends a text of several lines.
-Ctrl-C stops the answer that is being written, Ctrl-D leaves. /help lists the commands (/clear, /system, /save, ...).
+While you write: Enter sends; a line that ends with \\ goes on; \"\"\" starts and ends a text of
+several lines. Ctrl-C stops the answer that is being written, Ctrl-D leaves. /help lists the
+commands (/clear, /system, /save, ...).
 The history lies in $XDG_STATE_HOME/metallic/history (~/.local/state/metallic/history).";
 
 /// `chat`.
@@ -262,10 +270,11 @@ pub struct ChatArgs {
 }
 
 const BENCH_HELP: &str = "\
-The flags and the JSON fields are llama-bench's: each -p is a test of prompt processing (pp), each -n one of
-generation (tg). Added are median, min and max, time to first token, percentiles between tokens, bytes read a token,
-and the fractions of this machine's read bandwidth and compute peak, both measured between the repetitions with the
-same threads. Going faster than the memory allows is an error, since it means that something is wrong.
+The flags and the JSON fields are llama-bench's: each -p is a test of prompt processing (pp), each
+-n one of generation (tg). Added are median, min and max, time to first token, percentiles between
+tokens, bytes read a token, and the fractions of this machine's read bandwidth and compute peak,
+both measured between the repetitions with the same threads. Going faster than the memory allows is
+an error, since it means that something is wrong.
 
 Examples:
   metallic bench model.gguf                          pp512 and tg128, 5 times
@@ -367,7 +376,7 @@ pub struct TokenizeArgs {
 }
 
 const QUANTIZE_HELP: &str = "\
-Vectors (norms, biases) stay f32. Rows that are no whole blocks of the type become q8_0, or else f16.
+Vectors (norms, biases) stay f32. Rows that are no whole blocks of the type become q8_0, or f16.
 
 Examples:
   metallic quantize model-f16.gguf model-q8_0.gguf q8_0

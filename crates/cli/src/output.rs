@@ -18,6 +18,15 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints a value as JSON on one line.
+pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = stdout();
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
 /// Tells the user something on standard error; nothing is lost where nobody reads it.
 pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");

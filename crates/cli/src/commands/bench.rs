@@ -16,7 +16,6 @@ use metallic_engine::Engine;
 use metallic_kernels::DType;
 use metallic_model::ModelFile;
 use record::{Fixed, Limits, Peak, Record, Work};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,10 +28,7 @@ pub fn run(args: &BenchArgs, cancel: Cancel) -> anyhow::Result<()> {
         for test in tests(args) {
             let record = bench.run(test, args.repetitions, cancel)?;
             if args.output == BenchFormat::Jsonl {
-                let mut out = output::stdout();
-                serde_json::to_writer(&mut out, &record)?;
-                writeln!(out)?;
-                out.flush()?;
+                output::json_line(&record)?;
             }
             records.push(record);
         }

@@ -78,7 +78,7 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
     match args.output_format {
         OutputFormat::Json => {
             drop(out);
-            output::json(&report(&session, &prompt, &ids, &written, &outcome, seed))?;
+            output::json_line(&report(&session, &prompt, &ids, &written, &outcome, seed))?;
         }
         OutputFormat::Text => {
             writeln!(out)?;
