@@ -325,7 +325,7 @@ const INSPECT_HELP: &str = "\
 Examples:
   metallic inspect model.gguf
   metallic inspect model.gguf --json | jq '.tensors[] | select(.dtype == \"q4_k\").name'
-  metallic inspect model.gguf --explain --without amx     why each kernel variant is taken or refused";
+  metallic inspect model.gguf --explain --without amx   why each kernel is taken or refused";
 
 /// `inspect`.
 #[derive(Args, Clone, Debug)]

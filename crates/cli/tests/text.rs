@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Folder, fails, metallic, ok, output, text, with_input};
+use common::{Folder, fails, metallic, npy, ok, output, text, with_input};
 use serde_json::Value;
 
 fn run_json(model: &str, more: &[&str]) -> Value {
@@ -103,15 +103,6 @@ fn a_bias_forbids_and_a_stop_string_ends() {
         assert_eq!(cut["finish_reason"], "stop_string");
         assert_eq!(cut["text"].as_str().unwrap(), &written[..written.find(&stop).unwrap()]);
     }
-}
-
-/// Shape and values of an array, by the format's description.
-fn npy(path: &std::path::Path) -> (String, Vec<f32>) {
-    let bytes = std::fs::read(path).unwrap();
-    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
-    let end = 10 + u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
-    let values = bytes[end..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
-    (text(&bytes[10..end]), values)
 }
 
 #[test]

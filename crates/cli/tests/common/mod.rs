@@ -1,4 +1,6 @@
-//! Running the program, on small models with random weights.
+//! Running the program, on small models with random weights. Not every test needs all of it.
+
+#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -80,4 +82,13 @@ pub fn with_input(args: &[&str], input: &[u8]) -> Output {
     let mut child = metallic(args).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// Shape and values of an array, by the format's description.
+pub fn npy(path: &Path) -> (String, Vec<f32>) {
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+    let end = 10 + u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
+    let values = bytes[end..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    (text(&bytes[10..end]), values)
 }
