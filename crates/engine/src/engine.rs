@@ -1,6 +1,5 @@
 //! The engine: schedule, run, sample, postprocess.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use metallic_model::{Config, ModelFile, Progress, arch};
 use metallic_ops::{Dispatch, Plan};
 
 use crate::kv::{KvPool, slot};
+use crate::logits::LOGIT_BYTES;
 use crate::prefix::PrefixCache;
 use crate::runner::{Runner, Token};
 use crate::sampler::{self, Sampler, Scratch};
@@ -19,21 +19,18 @@ use crate::sequence::{Event, FinishReason, Request, SeqId, Sequence};
 use crate::stats::{Meter, Stats};
 use crate::{Error, Options};
 
-/// Bytes of logits that [`Engine::logits`] computes at a time, at least one row.
-const LOGIT_BYTES: usize = 32 << 20;
-
 /// Space for tokens that a sequence reserves before it generates them.
 const RESERVED_TOKENS: usize = 4096;
 
 /// A loaded model and the sequences that it continues.
 pub struct Engine {
-    config: Config,
+    pub(crate) config: Config,
     context: usize,
     device: Arc<dyn Device>,
-    runner: Runner,
-    pool: KvPool,
+    pub(crate) runner: Runner,
+    pub(crate) pool: KvPool,
     prefixes: PrefixCache,
-    scheduler: Scheduler,
+    pub(crate) scheduler: Scheduler,
     works: Vec<Work>,
     /// Events that came up between steps.
     pending: Vec<Event>,
@@ -152,7 +149,7 @@ impl Engine {
         Ok(id)
     }
 
-    fn check_prompt(&self, prompt: &[u32]) -> Result<(), Error> {
+    pub(crate) fn check_prompt(&self, prompt: &[u32]) -> Result<(), Error> {
         let vocab = self.config.vocab;
         if prompt.is_empty() {
             return Err(Error::EmptyPrompt);
@@ -247,7 +244,7 @@ impl Engine {
     }
 
     /// Sees to it that a sequence with `have` pages can get enough for `positions`.
-    fn make_room(&mut self, have: usize, positions: usize) -> Result<(), Error> {
+    pub(crate) fn make_room(&mut self, have: usize, positions: usize) -> Result<(), Error> {
         loop {
             let lacking = self.pool.lacking(have, positions);
             if lacking == 0 {
@@ -362,57 +359,6 @@ impl Engine {
             self.pool.release(&mut s.pages);
         }
         event
-    }
-
-    /// The logits of every token of a text, in the order of the text, without touching other sequences: `sink` gets the number
-    /// of the first row and rows of V values, some at a time, and may break off.
-    ///
-    /// # Errors
-    /// As [`Engine::add`] and [`Engine::step`]; [`Error::Busy`] where all sequences are in use.
-    pub fn logits(
-        &mut self,
-        tokens: &[u32],
-        sink: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        self.check_prompt(tokens)?;
-        self.make_room(0, tokens.len())?;
-        let busy = self.scheduler.running.len();
-        let row = self.scheduler.take_row().ok_or(Error::Busy(busy))?;
-        let mut pages = Vec::new();
-        self.pool.fill(row, &mut pages, tokens.len());
-        let result = self.logits_on(row, &pages, tokens, sink);
-        self.pool.release(&mut pages);
-        self.scheduler.give_row(row);
-        result
-    }
-
-    fn logits_on(
-        &mut self,
-        row: usize,
-        pages: &[u32],
-        tokens: &[u32],
-        sink: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        let vocab = self.config.vocab;
-        let rows = (LOGIT_BYTES / (vocab * size_of::<f32>())).clamp(1, self.scheduler.chunk());
-        let mut out = vec![0.0f32; rows.min(tokens.len()) * vocab];
-        for (at, chunk) in tokens.chunks(rows).enumerate() {
-            let first = at * rows;
-            self.runner.begin();
-            for (i, &id) in chunk.iter().enumerate() {
-                let position = first + i;
-                let Some(slot) = slot(pages, position) else { continue };
-                self.runner.push(Token { id, position, slot, row });
-                self.runner.want_logits();
-            }
-            self.runner.run(&self.pool)?;
-            let out = &mut out[..chunk.len() * vocab];
-            out.chunks_exact_mut(vocab).enumerate().for_each(|(i, to)| self.runner.logits(i, to));
-            if sink(first, out).is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// What was done so far, and what it took.

@@ -50,7 +50,9 @@ pub fn explain(file: &ModelFile, options: &Options) -> Result<Vec<Explained>, Er
         let key = |m| matmul::key(m, n, k, t.dtype, Layout::Row, flags);
         let layout = dispatch.layout(&matmul::key(1, n, k, t.dtype, Layout::Row, Flags::NONE));
         let layout = layout.map_err(metallic_ops::Error::from)?;
-        for (phase, m) in [(Phase::Decode, 1), (Phase::Prefill, options.chunk)] {
+        // A prompt needs logits for its last token alone.
+        let head = t.name == "output.weight" || t.name == "token_embd.weight";
+        for (phase, m) in [(Phase::Decode, 1), (Phase::Prefill, if head { 1 } else { options.chunk })] {
             let key = Key { layout, ..key(m) };
             let variant = dispatch.choose(&key).map_err(metallic_ops::Error::from)?.id();
             let verdicts = dispatch.explain(&key).into_iter().map(|(v, verdict)| (v.id(), verdict.err())).collect();

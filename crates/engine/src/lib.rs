@@ -26,6 +26,7 @@ mod engine;
 mod error;
 mod explain;
 mod kv;
+mod logits;
 mod options;
 mod prefix;
 mod runner;

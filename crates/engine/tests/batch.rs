@@ -3,9 +3,12 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use common::{all, drain, engine, fixture, generate, models, options, tokens};
-use metallic_engine::{Event, KvType, Options, Request, Sampling};
+use metallic_engine::{Engine, Event, KvType, Options, Request, Sampling};
+use metallic_kernels::DType;
+use metallic_model::{ModelFile, Progress, Synth, synth_bytes};
 
 /// Prompts of several lengths out of a fixture's.
 fn prompts(prompt: &[u32]) -> Vec<Vec<u32>> {
@@ -42,6 +45,28 @@ fn the_same_seed_gives_the_same_text_with_any_number_of_threads() {
     assert_eq!(texts[0], texts[1]);
     assert_eq!(texts[0], texts[2]);
     assert_ne!(texts[0][0], texts[0][1], "seeds differ");
+}
+
+/// Quantized and half-precision models run on other kernels than the fixtures, which are F32.
+#[test]
+fn threads_do_not_change_text_in_any_stored_type() {
+    for dtype in [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_K] {
+        let bytes = synth_bytes(&Synth { shape: "tiny-qwen2", dtype, seed: 3, vocab: None }).unwrap();
+        let file = Arc::new(ModelFile::from_gguf_bytes(bytes).unwrap());
+        let mut texts = Vec::new();
+        for threads in [1, 2, 3] {
+            let options = Options { threads: Some(threads), ..options() };
+            let mut engine = Engine::load(file.clone(), &options, Progress::none()).unwrap();
+            for length in [100, 3] {
+                let prompt = (0..length).map(|i| i * 7 % 500).collect();
+                let sampling = Sampling { temperature: 1.0, seed: 11, ..Sampling::greedy() };
+                engine.add(Request { sampling, max_tokens: 24, ..Request::new(prompt) }).unwrap();
+            }
+            texts.push(drain(&mut engine));
+        }
+        assert_eq!(texts[0], texts[1], "{dtype}");
+        assert_eq!(texts[0], texts[2], "{dtype}");
+    }
 }
 
 #[test]

@@ -30,6 +30,29 @@ fn prefill_logits_equal_those_of_transformers() {
     }
 }
 
+/// Other processors run other variants; each set must pass alone.
+#[test]
+fn every_set_of_features_agrees_with_transformers() {
+    let without = |names: &[&str]| Options { without: names.iter().map(|s| (*s).to_owned()).collect(), ..options() };
+    let sets = [
+        ("all", without(&[])),
+        ("no amx", without(&["amx"])),
+        ("no avx512", without(&["amx", "avx512"])),
+        ("plain matmul", Options { force: vec!["matmul=cpu/plain".to_owned()], ..options() }),
+        ("two threads", Options { threads: Some(2), ..options() }),
+    ];
+    for (set, options) in sets {
+        for name in ["qwen2-untied", "qwen3", "smollm"] {
+            let folder = common::models().join(name);
+            let (prompt, _) = tokens(&folder);
+            let (.., want) = npy(&folder.join("logits.npy"));
+            let worst = worst(&logits(&mut engine(&folder, &options), &prompt), &want);
+            println!("{name}, {set}: max |difference| / range = {worst:.1e}");
+            assert!(worst <= BUDGET, "{name}, {set}: {worst}");
+        }
+    }
+}
+
 /// Feeds the greedy path one token at a time, so that every row comes out of a step of one token over the cache.
 #[test]
 fn decode_logits_equal_those_of_transformers() {
