@@ -46,15 +46,24 @@ impl Session {
         ends
     }
 
-    /// Continues a prompt. `show` gets each part of the text as it becomes certain.
+    /// The text of what continues a text that is there already, up to one of `stops`.
+    pub fn continuing(&self, stops: &[String]) -> TextStream {
+        TextStream::new(StreamDecoder::continuing(self.tokenizer.clone()), stops.to_vec())
+    }
+
+    /// The text of an answer of its own, up to one of `stops`.
+    pub fn answering(&self, stops: &[String]) -> TextStream {
+        TextStream::new(StreamDecoder::new(self.tokenizer.clone()), stops.to_vec())
+    }
+
+    /// Runs a request. `show` gets each part of the text as it becomes certain.
     pub fn generate(
         &mut self,
         request: Request,
-        stops: &[String],
+        mut stream: TextStream,
         cancel: Cancel,
         show: &mut dyn FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
-        let mut stream = TextStream::new(StreamDecoder::continuing(self.tokenizer.clone()), stops.to_vec());
         let mut tokens = Vec::new();
         let mut interrupted = false;
         let mut events = Vec::new();
@@ -114,7 +123,7 @@ pub struct Outcome {
 impl Outcome {
     /// Tokens of the prompt a second, until the first token.
     pub fn prefill_tps(&self) -> f64 {
-        rate(self.usage.prompt - self.usage.cached, self.usage.first_token)
+        rate(self.usage.prompt.saturating_sub(self.usage.cached), self.usage.first_token)
     }
 
     /// Tokens a second after the first.

@@ -95,6 +95,9 @@ impl<'a> Chat<'a> {
             Ok((text, outcome)) => {
                 self.messages.push(Message::new("assistant", text));
                 self.last = Some(super::run::summary(&self.session, &outcome, self.seed));
+                if outcome.end == "context" {
+                    output::note("The context is full, so the answer ends here; /clear starts over.");
+                }
                 Ok(())
             }
             Err(e) if e.is::<std::io::Error>() => Err(e),
@@ -119,9 +122,14 @@ impl<'a> Chat<'a> {
             reuse: true,
             ..Request::new(ids)
         };
+        let stops = &self.args.sampling.stop;
+        let stream = match self.template {
+            Some(_) => self.session.answering(stops),
+            None => self.session.continuing(stops),
+        };
         let mut out = output::stdout();
         let mut text = String::new();
-        let outcome = self.session.generate(request, &self.args.sampling.stop, self.cancel, &mut |piece| {
+        let outcome = self.session.generate(request, stream, self.cancel, &mut |piece| {
             text.push_str(piece);
             out.write_all(piece.as_bytes())?;
             Ok(out.flush()?)

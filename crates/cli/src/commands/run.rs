@@ -61,13 +61,15 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
         stop_tokens,
         ..Request::new(ids.clone())
     };
+    let stops = &args.sampling.stop;
+    let stream = if args.chat { session.answering(stops) } else { session.continuing(stops) };
     let shown = args.output_format == OutputFormat::Text;
     let mut out = output::stdout();
     let mut written = String::new();
     if bare && shown {
         write!(out, "{prompt}")?;
     }
-    let outcome = session.generate(request, &args.sampling.stop, cancel, &mut |piece| {
+    let outcome = session.generate(request, stream, cancel, &mut |piece| {
         written.push_str(piece);
         if shown && !piece.is_empty() {
             out.write_all(piece.as_bytes())?;
