@@ -70,9 +70,9 @@ pub fn npy(path: &Path) -> (usize, usize, Vec<f32>) {
 
 /// All logits of a text.
 pub fn logits(engine: &mut Engine, tokens: &[u32]) -> Vec<f32> {
+    let vocab = engine.config().vocab;
     let mut all = Vec::new();
     let sink = &mut |first: usize, rows: &[f32]| {
-        let vocab = if first > 0 { all.len() / first } else { rows.len() };
         assert_eq!((first * vocab, rows.len() % vocab), (all.len(), 0));
         all.extend_from_slice(rows);
         std::ops::ControlFlow::Continue(())
