@@ -37,6 +37,8 @@ pub struct Engine {
     next_id: u64,
     logits: Vec<f32>,
     scratch: Scratch,
+    /// True from a cache that could not grow until a sequence ends.
+    starved: bool,
     meter: Meter,
 }
 
@@ -86,7 +88,8 @@ impl Engine {
             pending: Vec::new(),
             next_id: 0,
             logits: vec![0.0; config.vocab],
-            scratch: Scratch::new(config.vocab, context),
+            scratch: Scratch::new(config.vocab),
+            starved: false,
             meter,
             device,
             config,
@@ -120,6 +123,7 @@ impl Engine {
         if let Some(&id) = stop_tokens.iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::TokenId { what: "stop token", id, vocab });
         }
+        self.scratch.reserve(sampling.penalty_window.min(self.context + 1));
         let sampler = Sampler::new(sampling, vocab)?;
         let id = SeqId(self.next_id);
         self.next_id += 1;
@@ -210,7 +214,7 @@ impl Engine {
     }
 
     fn start_waiting(&mut self) -> Result<(), Error> {
-        while self.scheduler.may_start() {
+        while self.scheduler.may_start() && !self.starved {
             let Some(mut next) = self.scheduler.waiting.pop_front() else { break };
             if next.reuse && next.pages.is_empty() {
                 let (pages, served) = self.prefixes.take(&next.tokens[..next.prompt - 1], &mut self.pool);
@@ -220,12 +224,13 @@ impl Engine {
             let positions = next.prompt;
             if let Err(e) = self.make_room(next.pages.len(), positions) {
                 // Others may end and leave their pages; alone, there is nothing to wait for.
-                if !self.scheduler.running.is_empty() {
-                    self.scheduler.waiting.push_front(next);
-                    break;
+                if self.scheduler.running.is_empty() {
+                    self.fail(next);
+                    return Err(e);
                 }
-                self.fail(next);
-                return Err(e);
+                self.scheduler.waiting.push_front(next);
+                self.starved = true;
+                break;
             }
             let Some(row) = self.scheduler.take_row() else { break };
             next.row = row;
@@ -278,7 +283,7 @@ impl Engine {
         for work in &self.works {
             let s = &self.scheduler.running[work.index];
             for position in work.from..work.from + work.count {
-                let Some(slot) = slot(&s.pages, position) else { continue };
+                let slot = slot(&s.pages, position).ok_or(Error::CacheFull { pages: s.pages.len() })?;
                 self.runner.push(Token { id: s.tokens[position], position, slot, row: s.row });
             }
             if work.ends {
@@ -351,6 +356,7 @@ impl Engine {
 
     /// Gives a sequence's memory back, or keeps it for one that starts the same.
     fn retire(&mut self, mut s: Sequence, reason: FinishReason) -> Event {
+        self.starved = false;
         let event = Event::Finished { seq: s.id, reason, usage: s.usage() };
         if s.reuse && !s.failed && s.computed > 0 {
             s.tokens.truncate(s.computed);

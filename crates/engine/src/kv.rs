@@ -48,7 +48,7 @@ impl KvPool {
             page_bytes: row * config.n_kv_heads * PAGE,
             pages: 0,
             most: max_pages * sequences,
-            free: Vec::with_capacity(max_pages * sequences),
+            free: Vec::new(),
             table: device.alloc(max_pages * sequences * size_of::<i32>())?,
             max_pages,
             device,
@@ -112,6 +112,8 @@ impl KvPool {
                 *buffer = larger;
             }
         }
+        // Room for every page, so that giving them back allocates nothing.
+        self.free.reserve(wanted.saturating_sub(self.free.len()));
         self.free.extend((self.pages..wanted).rev().map(|p| p as u32));
         self.pages = wanted;
         Ok(())

@@ -47,7 +47,7 @@ impl Engine {
             self.runner.begin();
             for (i, &id) in chunk.iter().enumerate() {
                 let position = first + i;
-                let Some(slot) = slot(pages, position) else { continue };
+                let slot = slot(pages, position).ok_or(Error::CacheFull { pages: pages.len() })?;
                 self.runner.push(Token { id, position, slot, row });
                 self.runner.want_logits();
             }

@@ -140,6 +140,22 @@ fn biases_that_forbid_everything_end_their_sequence_alone() {
     assert_eq!(got, want[1..20]);
 }
 
+/// A file may promise any context: it costs address space, and memory only as texts grow.
+#[test]
+fn a_huge_context_costs_nothing_until_it_is_used() {
+    let mut bytes = std::fs::read(models().join("qwen2-tied/model.gguf")).unwrap();
+    let key = b"qwen2.context_length";
+    // The key is followed by the type of its value, four bytes, and the value.
+    let at = bytes.windows(key.len()).position(|w| w == key).unwrap() + key.len() + 4;
+    bytes[at..at + 4].copy_from_slice(&(1u32 << 28).to_le_bytes());
+    let file = Arc::new(ModelFile::from_gguf_bytes(bytes).unwrap());
+    let mut engine = Engine::load(file, &options(), Progress::none()).unwrap();
+    assert_eq!(engine.context(), 1 << 28);
+    let (prompt, want) = tokens(&models().join("qwen2-tied"));
+    assert_eq!(generate(&mut engine, Request { max_tokens: want.len(), ..Request::new(prompt) }).0, want);
+    assert!(engine.stats().cache_bytes < 1 << 20);
+}
+
 /// A CPU that gives only so much memory.
 struct Small {
     cpu: Cpu,

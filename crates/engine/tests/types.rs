@@ -35,7 +35,7 @@ fn model(bytes: Vec<u8>) -> Arc<ModelFile> {
 
 #[test]
 fn every_stored_type_agrees_with_its_decoded_weights() {
-    let tokens: Vec<u32> = (0..40).map(|i| i * 37 % 512).collect();
+    let tokens: Vec<u32> = (0..18).map(|i| i * 37 % 512).collect();
     for (i, (dtype, budget)) in TYPES.into_iter().enumerate() {
         let shape = ["tiny-qwen2", "tiny-qwen3", "tiny-llama"][i % 3];
         let stored = model(synth_bytes(&Synth { shape, dtype, seed: 5, vocab: None }).unwrap());

@@ -125,9 +125,15 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// For a vocabulary of `vocab` tokens and windows of at most `context`.
-    pub fn new(vocab: usize, context: usize) -> Scratch {
-        Scratch { candidates: Vec::with_capacity(vocab), window: Vec::with_capacity(context) }
+    /// For a vocabulary of `vocab` tokens.
+    pub fn new(vocab: usize) -> Scratch {
+        Scratch { candidates: Vec::with_capacity(vocab), window: Vec::new() }
+    }
+
+    /// Makes room for penalties that look back on `window` tokens.
+    pub fn reserve(&mut self, window: usize) {
+        self.window.clear();
+        self.window.reserve(window);
     }
 }
 

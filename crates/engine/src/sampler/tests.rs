@@ -91,7 +91,7 @@ fn settings() -> Vec<Sampling> {
 fn draws_follow_the_straightforward_computation() {
     const DRAWS: u64 = 20_000;
     let history = [1, 2, 2, 9, 30, 31, 2, 40, 9, 3];
-    let mut scratch = Scratch::new(50, 16);
+    let mut scratch = Scratch::new(50);
     for (case, s) in settings().into_iter().enumerate() {
         let from = logits(case as u64, 50);
         let want = expected(&s, &from, &history);
@@ -151,7 +151,7 @@ fn selections_equal_a_full_sort() {
 #[test]
 fn greedy_takes_the_lowest_of_equals() {
     let sampler = Sampler::new(Sampling::greedy(), 4).unwrap();
-    let mut scratch = Scratch::new(4, 4);
+    let mut scratch = Scratch::new(4);
     assert_eq!(sampler.sample(&mut [0.0, 2.0, 2.0, 1.0], &[], 0, &mut scratch), Ok(1));
     assert_eq!(sampler.sample(&mut [-0.0, 0.0, -1.0, 0.0], &[], 0, &mut scratch), Ok(0));
 }
@@ -159,7 +159,7 @@ fn greedy_takes_the_lowest_of_equals() {
 #[test]
 fn broken_logits_are_errors() {
     let sampler = Sampler::new(Sampling::default(), 3).unwrap();
-    let mut scratch = Scratch::new(3, 4);
+    let mut scratch = Scratch::new(3);
     let mut run = |l: [f32; 3]| sampler.sample(&mut l.clone(), &[], 0, &mut scratch);
     assert!(matches!(run([0.0, f32::NAN, 1.0]), Err(SampleError::NotFinite { token: 1, .. })));
     assert!(matches!(run([0.0, 0.0, f32::INFINITY]), Err(SampleError::NotFinite { token: 2, .. })));
