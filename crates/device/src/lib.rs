@@ -175,6 +175,14 @@ pub trait Device: Send + Sync {
     /// [`Error::Memory`] where the system refuses.
     fn alloc(&self, bytes: usize) -> Result<Buffer, Error>;
 
+    /// Zeroed memory for a weight: many of them live as long as the model, so a device may place them side by side.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    fn alloc_weight(&self, bytes: usize) -> Result<Buffer, Error> {
+        self.alloc(bytes)
+    }
+
     /// Resolves launches into something that replays them in order.
     ///
     /// # Errors

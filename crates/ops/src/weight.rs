@@ -69,7 +69,7 @@ impl Weight {
             return Ok(weight(unsafe { cpu::share(source.bytes, source.owner.clone()) }));
         }
         let bytes = pack::bytes(dtype, layout, n, k).unwrap_or(0);
-        let buffer = device.alloc(bytes)?;
+        let buffer = device.alloc_weight(bytes)?;
         let to = buffer.memory().ptr() as usize;
         let panel = pack::panel_bytes(dtype, k);
         let panels = n.div_ceil(pack::ROWS);

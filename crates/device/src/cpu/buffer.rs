@@ -21,6 +21,8 @@ pub struct Memory {
 enum Owner {
     Nothing,
     Pages(#[allow(dead_code)] MmapMut),
+    /// A part of a larger region.
+    Part(#[allow(dead_code)] Arc<Memory>),
     /// Read-only memory that something else keeps alive, such as a mapped model file.
     Shared(#[allow(dead_code)] Arc<dyn Any + Send + Sync>),
 }
@@ -63,6 +65,12 @@ impl Memory {
         Memory { ptr: bytes.as_ptr().cast_mut(), len: bytes.len(), owner: Owner::Shared(owner) }
     }
 
+    /// A part of `whole`, which it keeps alive.
+    fn part(whole: &Arc<Memory>, offset: usize, len: usize) -> Memory {
+        debug_assert!(offset + len <= whole.len);
+        Memory { ptr: whole.ptr.wrapping_add(offset), len, owner: Owner::Part(whole.clone()) }
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -97,5 +105,39 @@ impl Memory {
         assert!(offset.checked_add(out.len()).is_some_and(|end| end <= self.len), "read outside of a buffer");
         // SAFETY: the range is inside; callers read between runs.
         unsafe { std::ptr::copy_nonoverlapping(self.ptr.add(offset), out.as_mut_ptr(), out.len()) }
+    }
+}
+
+/// Weights side by side in large regions, so that all but the last lie on huge pages.
+pub(super) struct Arena {
+    region: Arc<Memory>,
+    used: usize,
+}
+
+impl Arena {
+    /// Pages of a region are taken from the system when they are first written, so a large one costs nothing.
+    const REGION: usize = 64 << 20;
+    const ALIGN: usize = 64;
+
+    /// An arena without a region.
+    pub fn new() -> io::Result<Arena> {
+        Ok(Arena { region: Arc::new(Memory::zeroed(0)?), used: 0 })
+    }
+
+    /// Zeroed memory of `bytes`, aligned to 64.
+    ///
+    /// # Errors
+    /// The system's, where it has no more to give.
+    pub fn take(&mut self, bytes: usize) -> io::Result<Memory> {
+        if bytes >= Self::REGION {
+            return Memory::zeroed(bytes);
+        }
+        if self.used + bytes > self.region.len {
+            self.region = Arc::new(Memory::zeroed(Self::REGION)?);
+            self.used = 0;
+        }
+        let part = Memory::part(&self.region, self.used, bytes);
+        self.used += bytes.next_multiple_of(Self::ALIGN);
+        Ok(part)
     }
 }

@@ -6,8 +6,8 @@ mod pool;
 mod program;
 mod queue;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use metallic_kernels::contract::{Limits, Target};
 
@@ -40,6 +40,7 @@ impl Default for Options {
 pub struct Cpu {
     limits: Limits,
     pool: Arc<pool::Pool>,
+    weights: Mutex<buffer::Arena>,
     brand: String,
 }
 
@@ -56,12 +57,17 @@ impl Cpu {
         }
         let pool = Arc::new(pool::Pool::new(threads, options.pinning)?);
         let limits = Limits { targets: vec![Target::Cpu], features, max_threads: threads, threadgroup_bytes: 0 };
-        Ok(Cpu { limits, pool, brand: features::brand() })
+        let weights = Mutex::new(buffer::Arena::new().map_err(|source| no_memory(0, source))?);
+        Ok(Cpu { limits, pool, weights, brand: features::brand() })
     }
 }
 
+fn no_memory(bytes: usize, source: std::io::Error) -> Error {
+    Error::Memory { device: NAME.to_owned(), bytes, source }
+}
+
 fn memory(bytes: usize) -> Result<Memory, Error> {
-    Memory::zeroed(bytes).map_err(|source| Error::Memory { device: NAME.to_owned(), bytes, source })
+    Memory::zeroed(bytes).map_err(|source| no_memory(bytes, source))
 }
 
 /// Memory that something else keeps alive, as a buffer that kernels may only read.
@@ -88,6 +94,12 @@ impl Device for Cpu {
 
     fn alloc(&self, bytes: usize) -> Result<Buffer, Error> {
         Ok(Buffer(Arc::new(memory(bytes)?)))
+    }
+
+    fn alloc_weight(&self, bytes: usize) -> Result<Buffer, Error> {
+        let mut arena = self.weights.lock().unwrap_or_else(|e| e.into_inner());
+        let memory = arena.take(bytes).map_err(|source| no_memory(bytes, source))?;
+        Ok(Buffer(Arc::new(memory)))
     }
 
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error> {
