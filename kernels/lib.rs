@@ -18,6 +18,7 @@ pub mod norm;
 pub mod quant;
 pub mod rope;
 pub mod swiglu;
+mod vector;
 
 pub use contract::Op;
 pub use dtype::DType;

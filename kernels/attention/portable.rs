@@ -4,6 +4,7 @@
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
 use super::{AttentionParams, OUT, Q, View};
 use crate::contract::{Args, Key, Native};
+use crate::vector::widest;
 use crate::{DType, kv, math};
 
 pub(super) const NATIVE: Native =
@@ -27,15 +28,7 @@ struct Work<'a> {
     scores: &'a mut [Lanes],
 }
 
-/// # Safety
-/// As `contract::Phase`.
-unsafe fn portable(a: &Args<'_>) {
-    // SAFETY: the caller's promise.
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || unsafe { run(a) },
-    );
-}
+widest!(portable, run);
 
 /// # Safety
 /// As `contract::Phase`.

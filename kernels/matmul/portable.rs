@@ -5,19 +5,12 @@
 use super::{BIAS, MatmulParams, W, X, Y};
 use crate::contract::{Args, Native};
 use crate::quant;
+use crate::vector::widest;
 
 pub(super) const NATIVE: Native =
     Native { phases: &[portable], scratch: |key, workers| workers * key.k.next_multiple_of(16) * size_of::<f32>() };
 
-/// # Safety
-/// As `contract::Phase`.
-unsafe fn portable(a: &Args<'_>) {
-    // SAFETY: the caller's promise.
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || unsafe { columns(a) },
-    );
-}
+widest!(portable, columns);
 
 /// # Safety
 /// As `contract::Phase`.

@@ -8,6 +8,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::DType;
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::vector::widest;
 
 /// Arguments.
 #[repr(C)]
@@ -32,31 +33,29 @@ fn native(entry: &str) -> Option<Native> {
     (entry == "rms_norm").then_some(Native { phases: &[rms_norm], scratch: |_, _| 0 })
 }
 
+widest!(rms_norm, groups);
+
 /// # Safety
 /// As `contract::Phase`.
-unsafe fn rms_norm(a: &Args<'_>) {
+#[inline(always)]
+unsafe fn groups(a: &Args<'_>) {
     let p = *a.params.get::<NormParams>();
     let (k, groups) = (p.k as usize, p.groups as usize);
     let (x, y) = (a.output::<f32>(1).cast_const(), a.output::<f32>(0));
     // SAFETY: the contract's buffers.
     let w = unsafe { &a.input::<f32>(2)[..k] };
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for unit in a.share(a.rows * groups, 1) {
-                let (r, g) = (unit / groups, unit % groups);
-                // SAFETY: this group belongs to this unit alone; x and y may be the same memory, so both stay pointers.
-                unsafe {
-                    let x = x.add(r * p.ldx as usize + g * k);
-                    let y = y.add(r * p.ldy as usize + g * k);
-                    let scale = 1.0 / (mean_square(x, k) + p.eps).sqrt();
-                    for (i, w) in w.iter().enumerate() {
-                        *y.add(i) = *x.add(i) * scale * w;
-                    }
-                }
+    for unit in a.share(a.rows * groups, 1) {
+        let (r, g) = (unit / groups, unit % groups);
+        // SAFETY: this group belongs to this unit alone; x and y may be the same memory, so both stay pointers.
+        unsafe {
+            let x = x.add(r * p.ldx as usize + g * k);
+            let y = y.add(r * p.ldy as usize + g * k);
+            let scale = 1.0 / (mean_square(x, k) + p.eps).sqrt();
+            for (i, w) in w.iter().enumerate() {
+                *y.add(i) = *x.add(i) * scale * w;
             }
-        },
-    );
+        }
+    }
 }
 
 /// Mean of squares in 32 partial sums: the same order on every machine.

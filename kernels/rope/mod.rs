@@ -8,6 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role};
+use crate::vector::widest;
 use crate::{DType, kv};
 
 /// Which elements of a head form a pair.
@@ -56,9 +57,12 @@ fn native(entry: &str) -> Option<Native> {
     (entry == "rope_append").then_some(Native { phases: &[rope_append], scratch: |_, _| 0 })
 }
 
+widest!(rope_append, tokens);
+
 /// # Safety
 /// As `contract::Phase`.
-unsafe fn rope_append(a: &Args<'_>) {
+#[inline(always)]
+unsafe fn tokens(a: &Args<'_>) {
     let p = *a.params.get::<RopeParams>();
     let Some(dtype) = DType::from_ggml(p.kv_dtype) else { return };
     let (heads, kv_heads, hd) = (p.heads as usize, p.kv_heads as usize, p.head_dim as usize);
@@ -66,27 +70,21 @@ unsafe fn rope_append(a: &Args<'_>) {
     let row_bytes = kv::row_bytes(dtype, hd).unwrap_or(0);
     // SAFETY: the contract's buffers; a unit is one head of one token, which no other unit touches.
     let (angles, slots) = unsafe { (a.input::<f32>(3), a.input::<i32>(4)) };
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for unit in a.share(a.rows * all, all) {
-                let (r, h) = (unit / all, unit % all);
-                // SAFETY: as above.
-                let v =
-                    unsafe { std::slice::from_raw_parts_mut(a.output::<f32>(0).add(r * p.ld as usize + h * hd), hd) };
-                if h < heads + kv_heads {
-                    rotate(v, &angles[r * dims..][..dims], p.pairing);
-                }
-                if h >= heads {
-                    let (pool, head) = if h < heads + kv_heads { (1, h - heads) } else { (2, h - heads - kv_heads) };
-                    let slot = slots[r] as usize;
-                    let row = (slot / kv::PAGE * kv_heads + head) * kv::PAGE + slot % kv::PAGE;
-                    // SAFETY: the slot lies in the pool.
-                    unsafe { kv::store(dtype, v, a.output::<u8>(pool).add(row * row_bytes)) };
-                }
-            }
-        },
-    );
+    for unit in a.share(a.rows * all, all) {
+        let (r, h) = (unit / all, unit % all);
+        // SAFETY: as above.
+        let v = unsafe { std::slice::from_raw_parts_mut(a.output::<f32>(0).add(r * p.ld as usize + h * hd), hd) };
+        if h < heads + kv_heads {
+            rotate(v, &angles[r * dims..][..dims], p.pairing);
+        }
+        if h >= heads {
+            let (pool, head) = if h < heads + kv_heads { (1, h - heads) } else { (2, h - heads - kv_heads) };
+            let slot = slots[r] as usize;
+            let row = (slot / kv::PAGE * kv_heads + head) * kv::PAGE + slot % kv::PAGE;
+            // SAFETY: the slot lies in the pool.
+            unsafe { kv::store(dtype, v, a.output::<u8>(pool).add(row * row_bytes)) };
+        }
+    }
 }
 
 #[inline(always)]

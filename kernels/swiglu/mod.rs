@@ -6,6 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::vector::widest;
 use crate::{DType, math};
 
 /// Arguments.
@@ -23,9 +24,12 @@ fn native(entry: &str) -> Option<Native> {
     (entry == "swiglu").then_some(Native { phases: &[swiglu], scratch: |_, _| 0 })
 }
 
+widest!(swiglu, spans);
+
 /// # Safety
 /// As `contract::Phase`.
-unsafe fn swiglu(a: &Args<'_>) {
+#[inline(always)]
+unsafe fn spans(a: &Args<'_>) {
     /// Columns a worker takes at a time: whole cache lines.
     const SPAN: usize = 64;
     let k = a.params.get::<SwigluParams>().k as usize;
@@ -33,22 +37,17 @@ unsafe fn swiglu(a: &Args<'_>) {
     // SAFETY: the contract's buffers; each worker writes its own spans.
     let g = unsafe { a.input::<f32>(1) };
     let y = a.output::<f32>(0);
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for unit in a.share(a.rows * spans, 1) {
-                let (r, at) = (unit / spans, unit % spans * SPAN);
-                let len = SPAN.min(k - at);
-                let gate = &g[r * 2 * k + at..][..len];
-                let up = &g[r * 2 * k + k + at..][..len];
-                // SAFETY: row r, columns at..at+len of y belong to this unit alone.
-                let out = unsafe { std::slice::from_raw_parts_mut(y.add(r * k + at), len) };
-                for ((o, &x), &u) in out.iter_mut().zip(gate).zip(up) {
-                    *o = math::silu(x) * u;
-                }
-            }
-        },
-    );
+    for unit in a.share(a.rows * spans, 1) {
+        let (r, at) = (unit / spans, unit % spans * SPAN);
+        let len = SPAN.min(k - at);
+        let gate = &g[r * 2 * k + at..][..len];
+        let up = &g[r * 2 * k + k + at..][..len];
+        // SAFETY: row r, columns at..at+len of y belong to this unit alone.
+        let out = unsafe { std::slice::from_raw_parts_mut(y.add(r * k + at), len) };
+        for ((o, &x), &u) in out.iter_mut().zip(gate).zip(up) {
+            *o = math::silu(x) * u;
+        }
+    }
 }
 
 /// The key of a swiglu.
