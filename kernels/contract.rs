@@ -58,6 +58,8 @@ impl Flags {
     pub const ACCUMULATE: Flags = Flags(8);
     /// Rows see only the columns up to their own position.
     pub const CAUSAL: Flags = Flags(16);
+    /// A second matrix of the same shape gates the result: y = silu(x W^T) * (x V^T).
+    pub const GATED: Flags = Flags(32);
 
     /// All flags of both.
     pub const fn with(self, other: Flags) -> Flags {
@@ -70,12 +72,13 @@ impl Flags {
     }
 }
 
-const FLAG_NAMES: [(Flags, &str); 5] = [
+const FLAG_NAMES: [(Flags, &str); 6] = [
     (Flags::TRANSPOSE_A, "ta"),
     (Flags::TRANSPOSE_B, "tb"),
     (Flags::BIAS, "bias"),
     (Flags::ACCUMULATE, "acc"),
     (Flags::CAUSAL, "causal"),
+    (Flags::GATED, "gated"),
 ];
 
 /// Everything a choice of variant may depend on.
@@ -230,6 +233,8 @@ pub struct Supports {
     pub small_k: bool,
     /// Causal masking.
     pub causal: bool,
+    /// Gated by a second matrix.
+    pub gated: bool,
     /// Accepted `m`.
     pub m: Option<Span>,
     /// Accepted `n`.
@@ -324,6 +329,7 @@ impl Variant {
             (Flags::BIAS, s.bias, "bias"),
             (Flags::ACCUMULATE, s.accumulate, "accumulate"),
             (Flags::CAUSAL, s.causal, "causal"),
+            (Flags::GATED, s.gated, "gated"),
         ];
         if let Some((.., name)) = wanted.iter().find(|(f, ok, _)| key.flags.has(*f) && !ok) {
             return Err(Refusal::Flag(name));
@@ -511,8 +517,8 @@ pub struct Case {
     pub rows: usize,
     /// Operands in the op's order. The weight operand is in `Layout::Row`; the harness packs it for the variant.
     pub operands: Vec<Operand>,
-    /// Which operand has the key's layout, if any.
-    pub packed: Option<usize>,
+    /// Which operands have the key's layout.
+    pub packed: Vec<usize>,
     /// Expected values, from the oracle.
     pub expect: Vec<Expect>,
 }

@@ -19,6 +19,8 @@ pub mod quant;
 pub mod rope;
 pub mod swiglu;
 mod vector;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use contract::Op;
 pub use dtype::DType;

@@ -13,6 +13,7 @@ use crate::DType;
 use crate::amx::{TILE, configure_tiles};
 use crate::contract::{Args, Native};
 use crate::kv;
+use crate::x86::{exp, narrow};
 
 pub(super) const NATIVE: Native =
     Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, most_tiles(key)).bytes() };
@@ -159,14 +160,6 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
     }
 }
 
-/// Two vectors of f32 as 32 bf16, in order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn narrow(low: __m512, high: __m512) -> __m512i {
-    // SAFETY: both are 64 bytes of plain data.
-    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
-}
-
 /// 32 values as two vectors of bf16: rounded, and what rounding left.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
@@ -246,8 +239,7 @@ unsafe fn pack_queries(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usi
         let to = w.q.add(tile * 2 * w.s.part());
         for step in 0..w.s.steps() {
             let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
-            for l in 0..LANES {
-                let Some((t, h)) = unit.lane(tile, l) else { break };
+            for (l, (t, h)) in (0..LANES).map_while(|l| Some((l, unit.lane(tile, l)?))) {
                 let at = q.add((unit.first_row + t) * p.ldq as usize + h * w.s.hd + step * 32);
                 let low = _mm512_mul_ps(_mm512_loadu_ps(at), scale);
                 let high = _mm512_mul_ps(_mm512_loadu_ps(at.add(16)), scale);
@@ -360,21 +352,6 @@ unsafe fn mask(scores: *mut f32, positions: &[i32; LANES], window: u32, start: u
             _mm512_mask_storeu_ps(scores.add(j * LANES), hidden, _mm512_set1_ps(f32::NEG_INFINITY));
         }
     }
-}
-
-/// `e^x` for x <= 0: 2^n times a polynomial; below 2^-126 it is 0.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn exp(x: __m512) -> __m512 {
-    let x = _mm512_max_ps(x, _mm512_set1_ps(-200.0));
-    let n = _mm512_roundscale_ps::<0>(_mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
-    let r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693_145_75), x);
-    let r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.428_606_8e-6), r);
-    let mut p = _mm512_set1_ps(1.0 / 720.0);
-    for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
-    }
-    _mm512_scalef_ps(p, n)
 }
 
 /// Turns scores into P^T against the highest score so far, and rescales O^T where that rose.

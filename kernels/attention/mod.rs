@@ -229,7 +229,7 @@ fn case(dtype: DType, s: &Shape) -> Case {
             cases::i32s(Role::Input, &row_seq),
             cases::i32s(Role::Input, &positions),
         ],
-        packed: None,
+        packed: vec![],
         expect: vec![e],
     }
 }

@@ -77,7 +77,7 @@ fn case(dtype: DType, layout: Layout) -> Option<Case> {
         params: Params::new(&params),
         rows: m,
         operands: vec![cases::f32s(Role::Output, &vec![0.0; m * k]), cases::i32s(Role::Input, &ids), w],
-        packed: Some(2),
+        packed: vec![2],
         expect: vec![Expect { operand: 0, scale: vec![0.0; value.len()], value, at: vec![] }],
     })
 }

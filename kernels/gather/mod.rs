@@ -60,7 +60,7 @@ fn cases() -> Vec<Case> {
                 cases::f32s(Role::Input, &x),
                 cases::i32s(Role::Input, &index),
             ],
-            packed: None,
+            packed: vec![],
             expect: vec![Expect { operand: 0, scale: vec![0.0; value.len()], value, at: vec![] }],
         }
     };

@@ -12,10 +12,11 @@ use std::ops::Range;
 
 use super::avx512::store;
 use super::unpack::{self, Tiles};
-use super::{MatmulParams, W, X, Y, pack};
+use super::{GATE, MatmulParams, W, X, Y, pack};
 use crate::DType;
 use crate::amx::{TILE, configure_tiles};
 use crate::contract::{Args, Key, Native};
+use crate::x86::gate;
 
 /// x rounded to bf16.
 pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>], scratch: scratch::<1> };
@@ -125,10 +126,11 @@ unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
     let c = Cut::new::<XP>(dtype, a.rows, k);
     let bytes = pack::panel_bytes(dtype, k);
     let panels = n.div_ceil(pack::ROWS);
-    let mine = a.share(panels.div_ceil(2), 1);
+    // Two panels side by side, or the same panel of both matrices.
+    let mine = a.share(if p.gated == 1 { panels } else { panels.div_ceil(2) }, 1);
     // SAFETY: the contract's buffers; a worker has its own part of scratch behind x's tiles, and its own columns of y.
     unsafe {
-        let w = a.input::<u8>(W).as_ptr();
+        let (w, v) = (a.input::<u8>(W).as_ptr(), a.input::<u8>(GATE).as_ptr());
         let weights = a.scratch.ptr.add(c.x_parts * c.x_part_bytes() + a.worker * c.worker_bytes());
         let ready = weights.add(c.weight_bytes());
         let waiting = ready.add(4 * TILE);
@@ -139,10 +141,14 @@ unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
                 let to = (from + c.slice).min(c.steps);
                 for pair in group..end {
                     for i in 0..2 {
-                        let panel = (pair * 2 + i).min(panels - 1);
+                        let (from_w, panel) = match (p.gated, i) {
+                            (1, 0) => (w, pair),
+                            (1, _) => (v, pair),
+                            _ => (w, (pair * 2 + i).min(panels - 1)),
+                        };
                         let first = weights.add(i * c.slice * TILE);
                         let tiles = Tiles { first, second: first.wrapping_add(c.slice * 2 * TILE) };
-                        unpack::to_bf16(dtype, w.add(panel * bytes), from * 32, (to * 32).min(k), tiles);
+                        unpack::to_bf16(dtype, from_w.add(panel * bytes), from * 32, (to * 32).min(k), tiles);
                     }
                     let block = Block { c, from, to, x: a.scratch.ptr, weights };
                     let sums = waiting.add((pair - group) * c.pairs * 4 * TILE);
@@ -152,7 +158,8 @@ unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
                             block.multiply(m, [sums, sums], Lines { at: weights, stride: 0 });
                         } else {
                             let rows = m * PAIR..(m * PAIR + PAIR).min(a.rows);
-                            let at = rows.start * p.ldy as usize + pair * 2 * pack::ROWS;
+                            let width = if p.gated == 1 { 1 } else { 2 };
+                            let at = rows.start * p.ldy as usize + pair * width * pack::ROWS;
                             let lines =
                                 Lines { at: a.output::<f32>(Y).wrapping_add(at).cast(), stride: p.ldy as usize * 4 };
                             block.multiply(m, [sums, ready], lines);
@@ -173,6 +180,17 @@ unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn epilogue(a: &Args<'_>, p: &MatmulParams, rows: Range<usize>, pair: usize, sums: *const f32) {
+    if p.gated == 1 {
+        for r in rows {
+            let at = r % PAIR / 16 * 512 + r % 16 * 16;
+            // SAFETY: row and column are inside y.
+            unsafe {
+                let (x, y) = (_mm512_loadu_ps(sums.add(at)), _mm512_loadu_ps(sums.add(at + 256)));
+                store(a, p, r, pair * pack::ROWS, gate(x, y));
+            }
+        }
+        return;
+    }
     for r in rows {
         for i in 0..2 {
             let j = (pair * 2 + i) * pack::ROWS;

@@ -4,9 +4,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{BIAS, MatmulParams, W, X, Y, pack};
+use super::{BIAS, GATE, MatmulParams, W, X, Y, pack};
 use crate::DType;
 use crate::contract::{Args, Native};
+use crate::x86::gate;
 
 pub(super) const NATIVE: Native = Native { phases: &[matvec], scratch: |_, _| 0 };
 
@@ -44,16 +45,32 @@ unsafe fn panels<const M: usize>(a: &Args<'_>, first: usize) {
         let w = a.input::<u8>(W).as_ptr();
         let x: [*const f32; M] =
             std::array::from_fn(|r| a.output::<f32>(X).cast_const().add((first + r) * p.ldx as usize));
+        let v = a.input::<u8>(GATE).as_ptr();
         for j in a.share(n, pack::ROWS).step_by(pack::ROWS) {
-            let panel = w.add(j / pack::ROWS * bytes);
-            let sums = match dtype {
-                DType::F16 => dot_f16(panel, k, x),
-                DType::BF16 => dot_bf16(panel, k, x),
-                _ => dot_f32(panel, k, x),
-            };
+            let at = j / pack::ROWS * bytes;
+            let mut sums = dot(dtype, w.add(at), k, x);
+            if p.gated == 1 {
+                let others = dot(dtype, v.add(at), k, x);
+                sums.iter_mut().zip(others).for_each(|(s, o)| *s = gate(*s, o));
+            }
             for (r, sum) in sums.into_iter().enumerate() {
                 store(a, p, first + r, j, sum);
             }
+        }
+    }
+}
+
+/// # Safety
+/// As `dot_f16`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl,f16c")]
+unsafe fn dot<const M: usize>(dtype: DType, panel: *const u8, k: usize, x: [*const f32; M]) -> [__m512; M] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype {
+            DType::F16 => dot_f16(panel, k, x),
+            DType::BF16 => dot_bf16(panel, k, x),
+            _ => dot_f32(panel, k, x),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! matmul: y[r, j] = sum_i x[r, i] * w[j, i] (+ bias[j]) (+ y[r, j] before)
+//! gated:  y[r, j] = silu(sum_i x[r, i] * w[j, i]) * sum_i x[r, i] * v[j, i], the SwiGLU of a feed-forward layer (Shazeer 2020)
 //!
 //! m rows (tokens), n outputs, k reduced. y: (m, n) f32, row stride `ldy`; x: (m, k) f32, row stride `ldx`; w: (n, k) of any
-//! stored type, `Layout::Row` or packed; bias: (n) f32 or absent. Sums are f32 or wider.
+//! stored type, `Layout::Row` or packed; bias: (n) f32 or absent; v: as w, or absent. Sums are f32 or wider.
 //!
 //! Error budget, times sqrt(sum (x w)^2), the size that independent rounding errors of the terms add up to. f32: the sum's
 //! own rounding, 2^-24 an addition, a random walk of up to 1,280 of them, twice over. Others: x may be rounded to bf16, and a
@@ -45,6 +46,8 @@ pub struct MatmulParams {
     pub layout: u32,
     /// 1 adds to what y holds.
     pub accumulate: u32,
+    /// 1 gates by a second matrix.
+    pub gated: u32,
 }
 
 impl MatmulParams {
@@ -62,6 +65,7 @@ const Y: usize = 0;
 const X: usize = 1;
 const W: usize = 2;
 const BIAS: usize = 3;
+const GATE: usize = 4;
 
 /// The op.
 pub static OP: Op = Op { name: "matmul", manifest: include_str!("variants.json"), native, cases, budget };
@@ -121,10 +125,22 @@ fn cases() -> Vec<Case> {
             shape(7, 64, 256, Flags::BIAS, 1.0),
             shape(17, 47, 1280, Flags::NONE, 1.0),
             shape(70, 96, 512, both, 1.0),
+            shape(1, 40, 512, Flags::GATED, 1.0),
+            shape(3, 16, 256, Flags::GATED, 4.0),
+            shape(37, 75, 768, Flags::GATED, 1.0),
         ];
         list.extend(shapes.iter().map(|s| case(dtype, s)));
     }
     list
+}
+
+/// A dot product, and the root of the sum of its terms' squares.
+fn dot(x: &[f32], w: &[f32]) -> (f64, f64) {
+    let (sum, squares) = x.iter().zip(w).fold((0.0, 0.0), |(sum, squares), (&x, &w)| {
+        let t = f64::from(x) * f64::from(w);
+        (sum + t, squares + t * t)
+    });
+    (sum, squares.sqrt())
 }
 
 fn case(dtype: DType, s: &Shape) -> Case {
@@ -141,19 +157,29 @@ fn case(dtype: DType, s: &Shape) -> Case {
     let decoded = quant::dequantize(dtype, &w.bytes, &mut table);
     debug_assert!(decoded.is_ok());
     let (accumulate, biased) = (s.flags.has(Flags::ACCUMULATE), s.flags.has(Flags::BIAS));
+    let gated = s.flags.has(Flags::GATED);
+    let v = if gated { cases::stored(&mut rng, dtype, n, k, 0.05) } else { cases::none() };
+    let mut second = vec![0.0f32; if gated { n * k } else { 0 }];
+    let decoded = quant::dequantize(dtype, &v.bytes, &mut second);
+    debug_assert!(decoded.is_ok());
     let mut e = Expect { operand: Y, value: vec![], scale: vec![], at: vec![] };
     for r in 0..m {
         for j in 0..n {
-            let terms = x[r * ldx..][..k].iter().zip(&table[j * k..][..k]);
-            let (sum, squares) = terms.fold((0.0, 0.0), |(sum, squares), (&x, &w)| {
-                let t = f64::from(x) * f64::from(w);
-                (sum + t, squares + t * t)
-            });
+            let x = &x[r * ldx..][..k];
+            let (sum, size) = dot(x, &table[j * k..][..k]);
+            e.at.push(r * ldy + j);
+            if gated {
+                let (other, other_size) = dot(x, &second[j * k..][..k]);
+                let silu = sum / (1.0 + (-sum).exp());
+                e.value.push(silu * other);
+                // The slope of silu is at most 1.1.
+                e.scale.push(1.1 * size * other.abs() + silu.abs() * other_size + 1e-2 * size * other_size + 1e-30);
+                continue;
+            }
             let extra = if biased { f64::from(bias[j]) } else { 0.0 }
                 + if accumulate { f64::from(before[r * ldy + j]) } else { 0.0 };
             e.value.push(sum + extra);
-            e.scale.push(squares.sqrt() + extra.abs() * 1e-3 + 1e-30);
-            e.at.push(r * ldy + j);
+            e.scale.push(size + extra.abs() * 1e-3 + 1e-30);
         }
     }
     let params = MatmulParams {
@@ -164,6 +190,7 @@ fn case(dtype: DType, s: &Shape) -> Case {
         dtype: dtype.ggml(),
         layout: 0,
         accumulate: accumulate as u32,
+        gated: gated as u32,
     };
     let y = if accumulate { cases::f32s(Role::InOut, &before) } else { cases::f32s(Role::Output, &vec![0.0; m * ldy]) };
     let bias = if biased { cases::f32s(Role::Input, &bias) } else { cases::none() };
@@ -172,8 +199,8 @@ fn case(dtype: DType, s: &Shape) -> Case {
         key: key(m, n, k, dtype, Layout::Row, s.flags),
         params: Params::new(&params),
         rows: m,
-        operands: vec![y, cases::f32s(Role::Input, &x), w, bias],
-        packed: Some(W),
+        operands: vec![y, cases::f32s(Role::Input, &x), w, bias, v],
+        packed: vec![W, GATE],
         expect: vec![e],
     }
 }

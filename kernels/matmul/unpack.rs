@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use super::pack;
 use crate::DType;
 use crate::amx::TILE;
+use crate::x86::narrow;
 
 /// bf16 parts that a weight of this type is split into: two hold an f16 exactly, one a bf16; quantized types are rounded to one.
 pub(super) fn parts(dtype: DType) -> usize {
@@ -44,14 +45,6 @@ pub(super) unsafe fn to_bf16(dtype: DType, panel: *const u8, from: usize, to: us
             }
         }
     }
-}
-
-/// Two vectors of f32 as 32 bf16, in order.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn narrow(low: __m512, high: __m512) -> __m512i {
-    // SAFETY: both are 64 bytes of plain data.
-    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
 /// # Safety

@@ -4,9 +4,10 @@
 use std::arch::x86_64::*;
 
 use super::avx512::{AHEAD, MAX_ROWS, store};
-use super::{MatmulParams, W, X, pack};
+use super::{GATE, MatmulParams, W, X, pack};
 use crate::DType;
 use crate::contract::{Args, Key, Native};
+use crate::x86::gate;
 
 pub(super) const NATIVE: Native = Native { phases: &[matvec], scratch };
 
@@ -62,10 +63,15 @@ unsafe fn panels<const M: usize>(a: &Args<'_>, first: usize) {
             quantize(a.output::<f32>(X).add((first + r) * p.ldx as usize), k, row);
             row
         });
-        let w = a.input::<u8>(W).as_ptr();
+        let (w, v) = (a.input::<u8>(W).as_ptr(), a.input::<u8>(GATE).as_ptr());
         for j in a.share(n, pack::ROWS).step_by(pack::ROWS) {
-            let panel = w.add(j / pack::ROWS * bytes);
-            let sums = if dtype == DType::Q8_0 { dot_q8_0(panel, k, x) } else { dot_q4_0(panel, k, x) };
+            let at = j / pack::ROWS * bytes;
+            let dot = if dtype == DType::Q8_0 { dot_q8_0::<M> } else { dot_q4_0::<M> };
+            let mut sums = dot(w.add(at), k, x);
+            if p.gated == 1 {
+                let others = dot(v.add(at), k, x);
+                sums.iter_mut().zip(others).for_each(|(s, o)| *s = gate(*s, o));
+            }
             for (r, sum) in sums.into_iter().enumerate() {
                 store(a, p, first + r, j, sum);
             }

@@ -127,7 +127,7 @@ fn case(m: usize, groups: usize, k: usize, ld: usize, std: f32, eps: f32) -> Cas
             cases::f32s(Role::Input, &x),
             cases::f32s(Role::Input, &w),
         ],
-        packed: None,
+        packed: vec![],
         expect: vec![Expect { operand: 0, scale: value.iter().map(|v| v.abs() + 1e-30).collect(), value, at }],
     }
 }

@@ -184,7 +184,7 @@ fn case(dtype: DType, pairing: Pairing, dims: usize) -> Case {
             cases::f32s(Role::Input, &angles),
             cases::i32s(Role::Input, &slots),
         ],
-        packed: None,
+        packed: vec![],
         expect: vec![Expect { operand: 0, scale: vec![8.0; y.len()], value: y, at: vec![] }, keys, values],
     }
 }

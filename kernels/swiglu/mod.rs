@@ -70,7 +70,7 @@ fn cases() -> Vec<Case> {
             params: Params::new(&SwigluParams { k: k as u32 }),
             rows: m,
             operands: vec![cases::f32s(Role::Output, &vec![0.0; m * k]), cases::f32s(Role::Input, &g)],
-            packed: None,
+            packed: vec![],
             expect: vec![Expect {
                 operand: 0,
                 scale: value.iter().map(|v| v.abs() + 1e-30).collect(),

@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             dtype: dtype.ggml(),
             layout: (layout == Layout::Panel16) as u32,
             accumulate: 0,
+            gated: 0,
         };
         let x = device.alloc(m * k * 4)?;
         let mut rng = Rng(1);
@@ -59,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     variant: v.clone(),
                     key,
                     params: Params::new(&params),
-                    operands: vec![y.whole(), x.whole(), w.whole(), Binding::default()],
+                    operands: vec![y.whole(), x.whole(), w.whole(), Binding::default(), Binding::default()],
                     rows: Rows::Tokens,
                 })
             })

@@ -151,13 +151,54 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
             dtype: w.dtype.ggml(),
             layout: layout_number(w.layout),
             accumulate: u32::from(write == Write::Add),
+            gated: 0,
         };
         let bias = bias.as_ref().map_or_else(Binding::default, Buffer::whole);
-        let operands = vec![y.columns(from, w.n).binding(), x.binding(), w.buffer.whole(), bias];
+        let gate = Binding::default();
+        let operands = vec![y.columns(from, w.n).binding(), x.binding(), w.buffer.whole(), bias, gate];
         plan.push(&matmul::OP, key, Params::new(&params), x.domain, operands)?;
         from += w.n;
     }
     Ok(())
+}
+
+/// y = silu(x G^T) * (x U^T), `w` holding G and U side by side. x: (T, K), y: (T, N / 2). One launch where a variant gates in its
+/// epilogue, else a matmul into `both` (made on demand) and a swiglu.
+///
+/// # Errors
+/// Shapes that do not fit, or no variant.
+pub fn gated(
+    plan: &mut Plan,
+    x: &Tensor,
+    w: &Linear,
+    y: &Tensor,
+    both: impl FnOnce(&mut Plan) -> Result<Tensor, Error>,
+) -> Result<(), Error> {
+    expect("gated", "columns of y", w.n(), 2 * y.cols)?;
+    if let [(g, None), (u, None)] = w.parts.as_slice()
+        && (g.dtype, g.layout, g.n, g.k) == (u.dtype, u.layout, u.n, u.k)
+        && g.k == x.cols
+    {
+        let key = matmul::key(x.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);
+        // The variant that accepts everything is slower than two fast launches.
+        if plan.dispatch().choose(&key).is_ok_and(|v| v.supports.layout.is_some()) {
+            let params = MatmulParams {
+                n: g.n as u32,
+                k: g.k as u32,
+                ldx: x.stride as u32,
+                ldy: y.stride as u32,
+                dtype: g.dtype.ggml(),
+                layout: layout_number(g.layout),
+                accumulate: 0,
+                gated: 1,
+            };
+            let operands = vec![y.binding(), x.binding(), g.buffer.whole(), Binding::default(), u.buffer.whole()];
+            return plan.push(&matmul::OP, key, Params::new(&params), x.domain, operands);
+        }
+    }
+    let both = both(plan)?;
+    matmul(plan, x, w, &both, Write::Store)?;
+    swiglu(plan, &both, y)
 }
 
 /// Head counts and sizes of an attention layer.

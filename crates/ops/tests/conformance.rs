@@ -21,7 +21,9 @@ fn cpu(threads: usize) -> Cpu {
 /// The case as the variant wants it: the stored operand packed, the key and the arguments saying so.
 fn arrange(case: &Case, variant: &Variant) -> Option<Case> {
     let mut case = case.clone();
-    let Some(at) = case.packed else { return Some(case) };
+    if case.packed.is_empty() {
+        return Some(case);
+    }
     let layout = match variant.supports.layout {
         Some(l) => l,
         None => case.key.layout,
@@ -33,12 +35,17 @@ fn arrange(case: &Case, variant: &Variant) -> Option<Case> {
     let bytes = pack::bytes(dtype, layout, n, k)?;
     let panel = pack::panel_bytes(dtype, k);
     let stride = dtype.bytes(k)?;
-    let mut packed = vec![0x55u8; bytes];
-    for (p, out) in packed.chunks_exact_mut(panel).enumerate() {
+    for at in case.packed.clone() {
         let rows = &case.operands[at].bytes;
-        pack::pack_panel(dtype, &rows[p * 16 * stride..((p + 1) * 16 * stride).min(rows.len())], k, out);
+        if rows.is_empty() {
+            continue;
+        }
+        let mut packed = vec![0x55u8; bytes];
+        for (p, out) in packed.chunks_exact_mut(panel).enumerate() {
+            pack::pack_panel(dtype, &rows[p * 16 * stride..((p + 1) * 16 * stride).min(rows.len())], k, out);
+        }
+        case.operands[at].bytes = packed;
     }
-    case.operands[at].bytes = packed;
     case.key.layout = layout;
     if case.key.op == "matmul" {
         let p = *case.params.get::<MatmulParams>();

@@ -6,8 +6,8 @@ use crate::config::Pairing;
 use metallic_device::Buffer;
 use metallic_kernels::rope;
 use metallic_ops::{
-    Error, Heads, KvLayer, Linear, Look, Plan, Tensor, Weight, Write, attention, embed, gather, matmul, rms_norm,
-    rope_append, swiglu,
+    Error, Heads, KvLayer, Linear, Look, Plan, Tensor, Weight, Write, attention, embed, gated, gather, matmul,
+    rms_norm, rope_append,
 };
 
 /// Token embedding and output head.
@@ -121,8 +121,7 @@ impl FeedForward {
     pub fn apply(&self, plan: &mut Plan, x: &Tensor, batch: &Batch<'_>) -> Result<(), Error> {
         let a = &batch.activations;
         rms_norm(plan, x, &self.norm, self.eps, &a.normed)?;
-        matmul(plan, &a.normed, &self.gate_up, &a.gate_up, Write::Store)?;
-        swiglu(plan, &a.gate_up, &a.hidden)?;
+        gated(plan, &a.normed, &self.gate_up, &a.hidden, |_| Ok(a.gate_up.clone()))?;
         matmul(plan, &a.hidden, &self.down, x, Write::Add)
     }
 }
