@@ -29,6 +29,12 @@ pub(crate) fn exp(x: __m512) -> __m512 {
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(crate) fn gate(x: __m512, y: __m512) -> __m512 {
-    let denominator = _mm512_add_ps(_mm512_set1_ps(1.0), exp(_mm512_sub_ps(_mm512_setzero_ps(), x)));
-    _mm512_mul_ps(_mm512_div_ps(x, denominator), y)
+    let one = _mm512_set1_ps(1.0);
+    // Below -80 silu is -0 to every digit of an f32 sum; the bound keeps the reciprocal finite.
+    let e = exp(_mm512_min_ps(_mm512_sub_ps(_mm512_setzero_ps(), x), _mm512_set1_ps(80.0)));
+    let denominator = _mm512_add_ps(one, e);
+    // 14 bits, then one Newton step.
+    let r = _mm512_rcp14_ps(denominator);
+    let r = _mm512_fmadd_ps(_mm512_fnmadd_ps(denominator, r, one), r, r);
+    _mm512_mul_ps(_mm512_mul_ps(x, r), y)
 }

@@ -376,7 +376,7 @@ impl Engine {
     ///
     /// # Errors
     /// No kernel variant.
-    pub fn plan(&mut self, tokens: usize, outputs: usize) -> Result<&Plan, Error> {
+    pub fn plan(&mut self, tokens: usize, outputs: usize) -> Result<&mut Plan, Error> {
         let most = self.runner.most();
         let rows = StepRows { tokens: tokens.min(most.tokens), outputs: outputs.min(most.outputs) };
         Ok(self.runner.plan_for(rows, &self.pool)?)
