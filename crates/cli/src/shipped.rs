@@ -4,11 +4,8 @@ use anyhow::Context;
 use metallic_model::ModelFile;
 use std::path::{Path, PathBuf};
 
-/// What a bare `metallic` continues.
-pub const PROMPT: &str = "Ownership is";
-
-/// Its seed, so that everybody's first text is the same.
-pub const SEED: u64 = 42;
+/// What a bare `metallic` asks, greedily, so that everybody's first text is the same.
+pub const PROMPT: &str = "What is ownership?";
 
 /// The model that was asked for; else METALLIC_MODEL; else the one that ships with Metallic.
 pub fn or_shipped(asked: Option<&Path>) -> anyhow::Result<PathBuf> {

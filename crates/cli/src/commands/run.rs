@@ -49,11 +49,14 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
         output::note(shipped::describe(&path, &session.file));
         output::note("");
     }
+    let mut args = args.clone();
+    if bare {
+        args.chat = session.file.chat_template().is_some();
+        args.sampling.temperature.get_or_insert(0.0);
+    }
+    let args = &args;
     let ids = encode(&session, args, &prompt)?;
-    let seed = match args.sampling.seed {
-        None if bare => shipped::SEED,
-        _ => session::seed(&args.sampling),
-    };
+    let seed = session::seed(&args.sampling);
     let stop_tokens = if args.sampling.ignore_eos { Vec::new() } else { session.ends() };
     let request = Request {
         max_tokens: args.max_tokens,
@@ -67,7 +70,7 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
     let mut out = output::stdout();
     let mut written = String::new();
     if bare && shown {
-        write!(out, "{prompt}")?;
+        write!(out, "{prompt}{}", if args.chat { "\n\n" } else { "" })?;
     }
     let outcome = session.generate(request, stream, cancel, &mut |piece| {
         written.push_str(piece);
