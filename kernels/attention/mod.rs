@@ -1,7 +1,7 @@
-//! attention: out[r, h, :] = softmax_j(scale * q[r, h, :] . K[j, h / group, :]) V[j, h / group, :]
+//! `attention: out[r, h, :] = softmax_j(scale * q[r, h, :] . K[j, h / group, :]) V[j, h / group, :]`
 //!
 //! m tokens, `batch` = H query heads over G kv heads of k elements; token r sees the positions j of its own sequence with
-//! j <= position[r], and j > position[r] - window where there is a window. q: (m, H k) f32, row stride `ldq`; out: (m, H k) f32,
+//! `j <= position[r]`, and `j > position[r] - window` where there is a window. q: (m, H k) f32, row stride `ldq`; out: (m, H k) f32,
 //! row stride `ldo`; pools: see `kv`; table: (sequences, max_pages) i32; row_seq, positions: (m) i32.
 //! The scores are never stored: online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022).
 

@@ -1,4 +1,4 @@
-//! embed: y[r, :] = w[ids[r], :]
+//! `embed: y[r, :] = w[ids[r], :]`
 //!
 //! m rows, n entries, k elements. y: (m, k) f32, ids: (m) i32 below n, w: (n, k) of any stored type and layout.
 

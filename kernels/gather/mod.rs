@@ -1,4 +1,4 @@
-//! gather: y[r, :] = x[index[r], :]
+//! `gather: y[r, :] = x[index[r], :]`
 //!
 //! m rows of output, k columns. y: (m, k) f32, x: (any, k) f32, index: (m) i32. Picks the tokens whose logits are wanted.
 

@@ -1,5 +1,6 @@
-//! matmul: y[r, j] = sum_i x[r, i] * w[j, i] (+ bias[j]) (+ y[r, j] before)
-//! gated:  y[r, j] = silu(sum_i x[r, i] * w[j, i]) * sum_i x[r, i] * v[j, i], the SwiGLU of a feed-forward layer (Shazeer 2020)
+//! `matmul: y[r, j] = sum_i x[r, i] * w[j, i] (+ bias[j]) (+ y[r, j] before)`
+//!
+//! `gated: y[r, j] = silu(sum_i x[r, i] * w[j, i]) * sum_i x[r, i] * v[j, i]`, the SwiGLU of a feed-forward layer (Shazeer 2020)
 //!
 //! m rows (tokens), n outputs, k reduced. y: (m, n) f32, row stride `ldy`; x: (m, k) f32, row stride `ldx`; w: (n, k) of any
 //! stored type, `Layout::Row` or packed; bias: (n) f32 or absent; v: as w, or absent. Sums are f32 or wider.

@@ -1,4 +1,4 @@
-//! norm: y[r, g, :] = x[r, g, :] / sqrt(mean(x[r, g, :]^2) + eps) * w
+//! `norm: y[r, g, :] = x[r, g, :] / sqrt(mean(x[r, g, :]^2) + eps) * w`
 //!
 //! m rows, `batch` groups a row (heads, for QK-norm; else 1), k elements a group. x: row stride `ldx`, y: row stride `ldy`,
 //! w: (k) f32. In place where x and y are the same. RMSNorm: Zhang and Sennrich 2019.

@@ -1,4 +1,4 @@
-//! swiglu: y[r, j] = silu(g[r, j]) * g[r, k + j]
+//! `swiglu: y[r, j] = silu(g[r, j]) * g[r, k + j]`
 //!
 //! m rows, k columns. y: (m, k) f32, g: (m, 2k) f32: the gate's columns, then the up projection's (Shazeer 2020).
 

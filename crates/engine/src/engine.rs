@@ -379,7 +379,7 @@ impl Engine {
     pub fn plan(&mut self, tokens: usize, outputs: usize) -> Result<&mut Plan, Error> {
         let most = self.runner.most();
         let rows = StepRows { tokens: tokens.min(most.tokens), outputs: outputs.min(most.outputs) };
-        Ok(self.runner.plan_for(rows, &self.pool)?)
+        self.runner.plan_for(rows, &self.pool)
     }
 
     /// Pages of the cache: all, and those that no sequence uses or is kept for.

@@ -3,8 +3,8 @@
 use metallic_kernels::DType;
 use metallic_kernels::contract::{Flags, Key, Layout, Refusal};
 use metallic_kernels::matmul;
-use metallic_model::ModelFile;
-use metallic_ops::Dispatch;
+use metallic_model::{ModelFile, TensorInfo};
+use metallic_ops::{Dispatch, gates};
 
 use crate::{Error, Options};
 
@@ -53,13 +53,34 @@ pub fn explain(file: &ModelFile, options: &Options) -> Result<Vec<Explained>, Er
         // A prompt needs logits for its last token alone.
         let head = t.name == "output.weight" || t.name == "token_embd.weight";
         for (phase, m) in [(Phase::Decode, 1), (Phase::Prefill, if head { 1 } else { options.chunk })] {
-            let key = Key { layout, ..key(m) };
+            let mut key = Key { layout, ..key(m) };
+            let gated = Key { flags: key.flags.with(Flags::GATED), ..key };
+            match partner(file, t) {
+                Some(Half::Gate) if gates(&dispatch, &gated) => key = gated,
+                Some(Half::Up) if gates(&dispatch, &gated) => continue,
+                _ => {}
+            }
             let variant = dispatch.choose(&key).map_err(metallic_ops::Error::from)?.id();
             let verdicts = dispatch.explain(&key).into_iter().map(|(v, verdict)| (v.id(), verdict.err())).collect();
             list.push(Explained { tensor: t.name.clone(), dtype: t.dtype, phase, key, variant, verdicts });
         }
     }
     Ok(list)
+}
+
+/// One of two matrices of the same shape and type that a feed-forward layer multiplies with side by side.
+enum Half {
+    Gate,
+    Up,
+}
+
+fn partner(file: &ModelFile, t: &TensorInfo) -> Option<Half> {
+    let (stem, half, other) = match t.name.strip_suffix("ffn_gate.weight") {
+        Some(stem) => (stem, Half::Gate, "ffn_up.weight"),
+        None => (t.name.strip_suffix("ffn_up.weight")?, Half::Up, "ffn_gate.weight"),
+    };
+    let other = file.tensor(&format!("{stem}{other}"))?;
+    ((other.info.dtype, &other.info.shape) == (t.dtype, &t.shape)).then_some(half)
 }
 
 /// How families use a matrix: with its bias where there is one, added to the residual stream where it ends a block.

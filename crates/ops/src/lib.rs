@@ -8,7 +8,7 @@ mod weight;
 
 use metallic_device::{Binding, Buffer, Rows, StepRows};
 use metallic_kernels::attention::{self, AttentionParams};
-use metallic_kernels::contract::{Flags, Layout, Params};
+use metallic_kernels::contract::{Flags, Key, Layout, Params};
 use metallic_kernels::embed::{self, EmbedParams};
 use metallic_kernels::gather::{self, GatherParams};
 use metallic_kernels::matmul::{self, MatmulParams};
@@ -91,7 +91,7 @@ pub enum Write {
     Add,
 }
 
-/// y = table[ids]. ids: (T) i32, y: (T, D).
+/// `y = table[ids]`. ids: (T) i32, y: (T, D).
 ///
 /// # Errors
 /// Shapes that do not fit, or no variant.
@@ -180,8 +180,7 @@ pub fn gated(
         && g.k == x.cols
     {
         let key = matmul::key(x.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);
-        // The variant that accepts everything is slower than two fast launches.
-        if plan.dispatch().choose(&key).is_ok_and(|v| v.supports.layout.is_some()) {
+        if gates(plan.dispatch(), &key) {
             let params = MatmulParams {
                 n: g.n as u32,
                 k: g.k as u32,
@@ -199,6 +198,11 @@ pub fn gated(
     let both = both(plan)?;
     matmul(plan, x, w, &both, Write::Store)?;
     swiglu(plan, &both, y)
+}
+
+/// Whether a gated problem runs as one launch. The variant that accepts everything is slower than two fast launches.
+pub fn gates(dispatch: &Dispatch, key: &Key) -> bool {
+    dispatch.choose(key).is_ok_and(|v| v.supports.layout.is_some())
 }
 
 /// Head counts and sizes of an attention layer.
@@ -336,7 +340,7 @@ pub fn attention(
     plan.push(&attention::OP, key, Params::new(&params), q.domain, operands)
 }
 
-/// y = silu(g[:, :K]) * g[:, K:]. g: (T, 2 K), y: (T, K).
+/// `y = silu(g[:, :K]) * g[:, K:]`. g: (T, 2 K), y: (T, K).
 ///
 /// # Errors
 /// Shapes that do not fit, or no variant.
@@ -349,7 +353,7 @@ pub fn swiglu(plan: &mut Plan, g: &Tensor, y: &Tensor) -> Result<(), Error> {
     plan.push(&swiglu::OP, swiglu::key(y.rows, y.cols), Params::new(&params), y.domain, operands)
 }
 
-/// y = x[index]. x: (T, D), index: (O) i32, y: (O, D).
+/// `y = x[index]`. x: (T, D), index: (O) i32, y: (O, D).
 ///
 /// # Errors
 /// Shapes that do not fit, or no variant.
