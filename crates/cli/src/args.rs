@@ -29,8 +29,9 @@ Exit codes:
   130  ended by Ctrl-C (files are whole or absent); a second Ctrl-C ends at once
 
 Environment:
-  METALLIC_MODEL                         the model where none is given
-  FORCE_MATMUL_BACKEND, SOFTMAX_BACKEND  variants of an op, as --force";
+  METALLIC_MODEL        the model where none is given
+  FORCE_MATMUL_BACKEND  a variant of matmul, as --force matmul=...; auto forces nothing
+  SOFTMAX_BACKEND       the same for attention, which holds the softmax";
 
 /// Runs language models from GGUF and safetensors files, on any CPU, at the speed of its memory.
 #[derive(Debug, Parser)]

@@ -13,9 +13,9 @@ pub enum ChooseError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// `--force` names no op.
-    #[error("--force {text}: there is no op {op:?}; ops: {known}")]
+    #[error("{text}: there is no op {op:?}; ops: {known}")]
     UnknownOp {
-        /// As given.
+        /// The flag or the environment variable as given.
         text: String,
         /// The part that names no op.
         op: String,
@@ -23,7 +23,7 @@ pub enum ChooseError {
         known: String,
     },
     /// `--force` names no variant.
-    #[error("--force {text}: {op} has no variant {variant:?}; variants: {known}")]
+    #[error("{text}: {op} has no variant {variant:?}; variants: {known}")]
     UnknownVariant {
         /// As given.
         text: String,
@@ -69,22 +69,24 @@ pub struct Dispatch {
     forced: HashMap<&'static str, Vec<Arc<Variant>>>,
 }
 
-/// Environment variables of the seeds that force an op's variant, beside `--force`.
-const FORCE_VARIABLES: [(&str, &str); 2] = [("FORCE_MATMUL_BACKEND", "matmul"), ("SOFTMAX_BACKEND", "softmax")];
+/// Environment variables that force an op's variant, beside `--force`. The softmax is part of attention: no score matrix
+/// lies in memory that an op of its own could read.
+const FORCE_VARIABLES: [(&str, &str); 2] = [("FORCE_MATMUL_BACKEND", "matmul"), ("SOFTMAX_BACKEND", "attention")];
 
-/// What the environment forces, as `op=variant`. Several variants of one op are separated by commas; `auto` and an empty
-/// value force nothing.
+/// What the environment forces, as `VARIABLE=variant`. Several variants of one op are separated by commas; `auto` and an
+/// empty value force nothing.
 pub fn forced_by_environment() -> Vec<String> {
-    let of = |(variable, op): &(&str, &str)| {
-        let value = std::env::var(variable).unwrap_or_default();
-        let names = value.split(',').map(str::trim).filter(|v| !v.is_empty() && *v != "auto");
-        names.map(|v| format!("{op}={v}")).collect::<Vec<_>>()
-    };
-    FORCE_VARIABLES.iter().flat_map(of).collect()
+    FORCE_VARIABLES.iter().flat_map(|(name, _)| forced_by(name, &std::env::var(name).unwrap_or_default())).collect()
+}
+
+fn forced_by(variable: &str, value: &str) -> Vec<String> {
+    let names = value.split(',').map(str::trim).filter(|v| !v.is_empty() && !v.eq_ignore_ascii_case("auto"));
+    names.map(|v| format!("{variable}={v}")).collect()
 }
 
 impl Dispatch {
-    /// Reads every manifest. `forced` holds `op=family/name` or `op=family`; several for one op are tried in order.
+    /// Reads every manifest. `forced` holds `op=family/name` or `op=family`, with what [`forced_by_environment`] gave;
+    /// several for one op are tried in order.
     ///
     /// # Errors
     /// A broken manifest, or a forced name that does not exist.
@@ -103,8 +105,11 @@ impl Dispatch {
     fn force(&mut self, text: &str) -> Result<(), ChooseError> {
         let text = text.trim();
         let (name, variant) = text.split_once('=').ok_or_else(|| ChooseError::Syntax { text: text.to_owned() })?;
-        let op = op(name).ok_or_else(|| ChooseError::UnknownOp {
-            text: text.to_owned(),
+        let variable = FORCE_VARIABLES.iter().find(|(variable, _)| *variable == name);
+        // Errors name what the user wrote: the variable, or the flag.
+        let given = variable.map_or_else(|| format!("--force {text}"), |_| text.to_owned());
+        let op = op(variable.map_or(name, |(_, op)| op)).ok_or_else(|| ChooseError::UnknownOp {
+            text: given.clone(),
             op: name.to_owned(),
             known: OPS.iter().map(|o| o.name).collect::<Vec<_>>().join(", "),
         })?;
@@ -113,7 +118,7 @@ impl Dispatch {
         let found: Vec<_> = all.iter().filter(named).cloned().collect();
         if found.is_empty() {
             return Err(ChooseError::UnknownVariant {
-                text: text.to_owned(),
+                text: given,
                 op: op.name,
                 variant: variant.to_owned(),
                 known: all.iter().map(|v| v.id()).collect::<Vec<_>>().join(", "),
@@ -194,5 +199,43 @@ impl Dispatch {
     fn rank(&self, op: &'static str, variant: &Arc<Variant>) -> usize {
         let list = self.forced.get(op).map_or_else(|| self.variants(op), Vec::as_slice);
         list.iter().position(|v| Arc::ptr_eq(v, variant)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits { targets: Vec::new(), features: Vec::new(), max_threads: 1, threadgroup_bytes: 0 }
+    }
+
+    fn error_of(forced: &[String]) -> String {
+        Dispatch::new(limits(), forced).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn variables_force_the_op_that_they_are_about() {
+        for (variable, op) in FORCE_VARIABLES {
+            for nothing in ["", "auto", "AUTO", " auto , "] {
+                assert!(forced_by(variable, nothing).is_empty(), "{variable}={nothing}");
+            }
+            let d = Dispatch::new(limits(), &forced_by(variable, "auto,cpu/portable")).unwrap();
+            let forced: Vec<_> = d.forced[op].iter().map(|v| v.id()).collect();
+            assert_eq!(forced, ["cpu/portable"], "{variable}");
+            assert_eq!(d.forced.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_force_names_what_was_written_and_what_there_is() {
+        let e = error_of(&forced_by("SOFTMAX_BACKEND", "vec"));
+        assert!(e.starts_with("SOFTMAX_BACKEND=vec: attention has no variant \"vec\"; variants: "), "{e}");
+        assert!(e.contains("cpu/portable"), "{e}");
+        let e = error_of(&["attention=vec".to_owned()]);
+        assert!(e.starts_with("--force attention=vec: attention has no variant"), "{e}");
+        let e = error_of(&["softmax=vec".to_owned()]);
+        assert!(e.starts_with("--force softmax=vec: there is no op \"softmax\"; ops: "), "{e}");
+        assert!(e.contains("attention"), "{e}");
     }
 }
