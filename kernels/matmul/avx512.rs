@@ -14,8 +14,8 @@ pub(super) const NATIVE: Native = Native { phases: &[matvec], scratch: |_, _| 0 
 /// Most rows of x that one pass over the weights serves.
 pub(super) const MAX_ROWS: usize = 4;
 
-/// Bytes that loads are asked for ahead of their use: past the page that the hardware's own prefetcher stops at.
-pub(super) const AHEAD: usize = 4096;
+/// Bytes that loads are asked for ahead of their use. Measured: 1 to 8 KiB lie within 8 %, 2 KiB is best.
+pub(super) const AHEAD: usize = 2048;
 
 /// # Safety
 /// As `contract::Phase`; the CPU has AVX-512 F, BW and VL.

@@ -1,5 +1,6 @@
 //! What an engine did, and what it took.
 
+use metallic_kernels::contract::Flags;
 use std::time::Duration;
 
 use metallic_ops::Plan;
@@ -53,8 +54,10 @@ impl Meter {
             let read = |operand: usize| r.operands.get(operand).map_or(0, |b| b.len);
             match r.op.name {
                 "matmul" => {
-                    stats.weight_bytes += read(2) + read(3);
-                    stats.weight_products += r.key.n * r.key.k;
+                    // Weights, bias, and the second matrix of a gated product.
+                    stats.weight_bytes += read(2) + read(3) + read(4);
+                    let matrices = if r.key.flags.has(Flags::GATED) { 2 } else { 1 };
+                    stats.weight_products += matrices * r.key.n * r.key.k;
                 }
                 "norm" => stats.weight_bytes += read(2),
                 "embed" => stats.weight_bytes += read(2) / r.key.n.max(1),

@@ -76,3 +76,21 @@ fn explain_names_the_variants_that_run() {
         }
     }
 }
+
+/// A step's bytes and products are those of the file's matrices, whatever launches they were fused into.
+#[test]
+fn a_step_reads_every_matrix_once() {
+    for (shape, dtype) in [("tiny-qwen2", DType::Q8_0), ("tiny-llama", DType::F32), ("tiny-qwen3", DType::Q6_K)] {
+        let file = model(synth_bytes(&Synth { shape, dtype, seed: 5, vocab: None }).unwrap());
+        let stats = Engine::load(file.clone(), &options(), Progress::none()).unwrap().stats();
+        let tied = file.config().tied;
+        let used = |name: &str| tied || name != "token_embd.weight";
+        let matrices = || file.tensors().filter(|t| t.shape.len() == 2 && used(&t.name));
+        assert_eq!(stats.weight_products, matrices().map(|t| t.elements()).sum::<usize>(), "{shape}");
+        let bytes: usize = matrices().map(|t| t.byte_len()).sum();
+        let vectors: usize = file.tensors().filter(|t| t.shape.len() == 1).map(|t| t.byte_len()).sum();
+        // A row of the embedding comes on top.
+        let row = file.tensor("token_embd.weight").map_or(0, |t| t.bytes.len() / t.info.shape[0]);
+        assert_eq!(stats.weight_bytes, bytes + vectors + row, "{shape}");
+    }
+}

@@ -165,7 +165,7 @@ impl Sampler {
         scratch: &mut Scratch,
     ) -> Result<u32, SampleError> {
         let s = &self.sampling;
-        if let Some(token) = logits.iter().position(|v| v.is_nan() || *v == f32::INFINITY) {
+        if let Some(token) = select::broken(logits) {
             return Err(SampleError::NotFinite { token: token as u32, value: logits[token] });
         }
         for &(id, bias) in &s.logit_bias {

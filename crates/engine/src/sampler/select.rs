@@ -16,11 +16,26 @@ fn order(a: &Candidate, b: &Candidate) -> Ordering {
 
 /// The most likely token, of equals the lowest, with its logit; `None` where all are forbidden.
 pub(super) fn best(logits: &[f32]) -> Option<(u32, f32)> {
-    let top = logits.iter().fold(f32::NEG_INFINITY, |m, &l| if l > m { l } else { m });
+    // Sixteen running maxima: one would make every comparison wait for the one before.
+    let (chunks, tail) = logits.as_chunks::<16>();
+    let mut tops = [f32::NEG_INFINITY; 16];
+    for chunk in chunks {
+        for (top, &l) in tops.iter_mut().zip(chunk) {
+            *top = if l > *top { l } else { *top };
+        }
+    }
+    let top = tops.iter().chain(tail).fold(f32::NEG_INFINITY, |m, &l| if l > m { l } else { m });
     if top == f32::NEG_INFINITY {
         return None;
     }
     logits.iter().position(|&l| l == top).map(|id| (id as u32, top))
+}
+
+/// The first token whose logit is NaN or infinite; -inf is a forbidden token.
+pub(super) fn broken(logits: &[f32]) -> Option<usize> {
+    let bad = |l: &f32| l.is_nan() || *l == f32::INFINITY;
+    let chunk = logits.chunks(64).position(|c| c.iter().fold(false, |any, l| any | bad(l)))?;
+    logits[chunk * 64..].iter().position(bad).map(|i| chunk * 64 + i)
 }
 
 /// Every token that is not forbidden, in the order of ids.
