@@ -16,7 +16,7 @@ use crate::kv;
 use crate::x86::{exp, narrow};
 
 pub(super) const NATIVE: Native =
-    Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, most_tiles(key)).bytes() };
+    Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, most_tiles(key.batch)).bytes() };
 
 /// Sizes of one worker's memory.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl Shape {
     }
 
     fn bytes(self) -> usize {
-        let per_tile = 2 * self.part() + self.out() + 2 * 64;
+        let per_tile = 2 * self.part() + self.out() + 3 * 64;
         let per_block = 4 * self.part() + 2 * self.out() + 2 * TILE + TILE;
         let rows = 2 * BLOCK * self.hd * 4;
         self.tiles * per_tile + per_block + rows
@@ -61,6 +61,8 @@ struct Work {
     q: *mut u8,
     /// Per tile: O^T.
     out: *mut u8,
+    /// Per tile: position of each lane.
+    positions: *mut [i32; LANES],
     /// Per tile: highest score and sum of weights of each lane.
     top: *mut f32,
     total: *mut f32,
@@ -90,6 +92,7 @@ impl Work {
             s,
             q: take(s.tiles * 2 * s.part()),
             out: take(s.tiles * s.out()),
+            positions: take(s.tiles * 64).cast(),
             top: take(s.tiles * 64).cast(),
             total: take(s.tiles * 64).cast(),
             keys: take(4 * s.part()),
@@ -106,7 +109,7 @@ impl Work {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")]
 unsafe fn attend(a: &Args<'_>) {
     let p = *a.params.get::<AttentionParams>();
-    let s = Shape::new(p.head_dim as usize, 8.max(p.heads as usize));
+    let s = Shape::new(p.head_dim as usize, most_tiles(p.heads as usize));
     // SAFETY: the caller's promise; each worker has its own scratch, each unit its own heads of its own rows.
     unsafe {
         let w = Work::at(a.scratch.ptr.add(a.worker * s.bytes()), s);
@@ -128,6 +131,7 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
     unsafe {
         for tile in 0..unit.tiles() {
             pack_queries(a, p, unit, tile, w);
+            *w.positions.add(tile) = unit.positions(tile);
             std::ptr::write_bytes(w.out.add(tile * s.out()), 0, s.out());
             _mm512_storeu_ps(w.top.add(tile * LANES), _mm512_set1_ps(f32::NEG_INFINITY));
             _mm512_storeu_ps(w.total.add(tile * LANES), _mm512_setzero_ps());
@@ -141,14 +145,14 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
             load_rows(dtype, values, view.row_bytes, count, w.rows.add(BLOCK * s.hd), s.hd);
             pack_values(w);
             for tile in 0..unit.tiles() {
-                let positions = unit.positions(tile);
-                let sight = sight(&positions, p.window, start, range.end);
+                let positions = &*w.positions.add(tile);
+                let sight = sight(positions, p.window, start, range.end);
                 if sight == Sight::Nothing {
                     continue;
                 }
                 score(w, tile);
                 if sight == Sight::Some {
-                    mask(w.scores, &positions, p.window, start);
+                    mask(w.scores, positions, p.window, start);
                 }
                 weigh(w, tile);
                 gather(w, tile);

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{AttentionParams, POSITIONS, ROW_SEQ, View};
-use crate::contract::{Args, Key};
+use crate::contract::Args;
 
 /// Pairs in a tile.
 pub(super) const LANES: usize = 16;
@@ -16,16 +16,16 @@ pub(super) const LANES: usize = 16;
 pub(super) const BLOCK: usize = 32;
 
 /// Tiles that a unit aims at: enough work for each block of keys that is fetched and converted.
-const TILES: usize = 8;
+const TILES: usize = 16;
 
 /// Tokens in a unit at most.
 fn most_tokens(group: usize) -> usize {
     LANES * (TILES / group).max(1)
 }
 
-/// Tiles in a unit at most. `group` of a key is not known: the number of query heads bounds it.
-pub(super) fn most_tiles(key: &Key) -> usize {
-    TILES.max(key.batch)
+/// Tiles in a unit at most, for any number of kv heads.
+pub(super) fn most_tiles(heads: usize) -> usize {
+    TILES.max(heads)
 }
 
 /// A run of tokens for one kv head.

@@ -13,14 +13,15 @@ pub(super) const NATIVE: Native =
 type Lanes = [f32; LANES];
 
 fn worker_floats(key: &Key) -> usize {
-    // Per tile: q and out (hd lanes each), top and total. Per block: keys, values, scores.
-    most_tiles(key) * (2 * key.k + 2) * LANES + 2 * BLOCK * key.k.next_multiple_of(LANES) + BLOCK * LANES
+    // Per tile: q and out (hd lanes each), top, total and positions. Per block: keys, values, scores.
+    most_tiles(key.batch) * (2 * key.k + 3) * LANES + 2 * BLOCK * key.k.next_multiple_of(LANES) + BLOCK * LANES
 }
 
 /// One worker's memory.
 struct Work<'a> {
     q: &'a mut [Lanes],
     out: &'a mut [Lanes],
+    positions: &'a mut [[i32; LANES]],
     top: &'a mut [Lanes],
     total: &'a mut [Lanes],
     keys: &'a mut [f32],
@@ -36,9 +37,9 @@ widest!(portable, run);
 unsafe fn run(a: &Args<'_>) {
     let p = *a.params.get::<AttentionParams>();
     let hd = p.head_dim as usize;
-    let tiles = 8.max(p.heads as usize);
+    let tiles = most_tiles(p.heads as usize);
     let key_floats = hd.next_multiple_of(LANES) * BLOCK;
-    let floats = tiles * (2 * hd + 2) * LANES + 2 * key_floats + BLOCK * LANES;
+    let floats = tiles * (2 * hd + 3) * LANES + 2 * key_floats + BLOCK * LANES;
     // SAFETY: the scratch asked for above, a part per worker; Lanes are plain floats.
     unsafe {
         let mut at = a.scratch.ptr.cast::<f32>().add(a.worker * floats);
@@ -48,9 +49,10 @@ unsafe fn run(a: &Args<'_>) {
             s
         };
         let (q, out, top, total) = (lanes(tiles * hd), lanes(tiles * hd), lanes(tiles), lanes(tiles));
+        let positions = bytemuck::cast_slice_mut(lanes(tiles));
         let (keys, values) = (lanes(key_floats / LANES), lanes(key_floats / LANES));
         let (keys, values) = (keys.as_flattened_mut(), values.as_flattened_mut());
-        let mut work = Work { q, out, top, total, keys, values, scores: lanes(BLOCK) };
+        let mut work = Work { q, out, positions, top, total, keys, values, scores: lanes(BLOCK) };
         let view = View::new(a, &p);
         units(
             a,
@@ -78,6 +80,7 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>)
             }
         }
         w.out[tile * hd..][..hd].fill([0.0; LANES]);
+        w.positions[tile] = unit.positions(tile);
         w.top[tile] = [f32::NEG_INFINITY; LANES];
         w.total[tile] = [0.0; LANES];
     }
@@ -99,14 +102,14 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>)
             }
         }
         for tile in 0..unit.tiles() {
-            let positions = unit.positions(tile);
-            let sight = sight(&positions, p.window, start, range.end);
+            let positions = &w.positions[tile];
+            let sight = sight(positions, p.window, start, range.end);
             if sight == Sight::Nothing {
                 continue;
             }
             scores(w.keys, &w.q[tile * hd..][..hd], w.scores);
             if sight == Sight::Some {
-                mask(w.scores, &positions, p.window, start);
+                mask(w.scores, positions, p.window, start);
             }
             let keep = weigh(w.scores, &mut w.top[tile], &mut w.total[tile]);
             gather(w.values, w.scores, &keep, &mut w.out[tile * hd..][..hd]);

@@ -24,8 +24,9 @@ pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>
 /// x in two bf16 parts: float weights to 2^-16.
 pub(super) const NATIVE_X2: Native = Native { phases: &[split_x::<2>, multiply::<2>], scratch: scratch::<2> };
 
-/// Bytes of converted weights that stay in the first-level cache.
-const WEIGHT_BYTES: usize = 44 << 10;
+/// Tiles along k in a slice at most, by parts of a weight: what two panels of it take stays mostly in the first-level cache.
+
+const SLICE: [usize; 2] = [22, 11];
 /// Bytes of sums that stay in the second-level cache, beside one slice of x.
 const SUM_BYTES: usize = 768 << 10;
 /// Rows of a pair of tiles.
@@ -52,8 +53,7 @@ impl Cut {
     fn new<const XP: usize>(dtype: DType, rows: usize, k: usize) -> Cut {
         let steps = k.div_ceil(32);
         let w_parts = unpack::parts(dtype);
-        let most = WEIGHT_BYTES / (2 * TILE * w_parts);
-        let slice = steps.div_ceil(steps.div_ceil(most));
+        let slice = steps.div_ceil(steps.div_ceil(SLICE[w_parts - 1]));
         let pairs = rows.div_ceil(PAIR);
         let group = (SUM_BYTES / (pairs * 4 * TILE)).clamp(1, 64);
         Cut { steps, slice, pairs, x_parts: XP, w_parts, group }

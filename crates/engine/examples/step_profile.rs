@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use metallic_device::StepRows;
-use metallic_engine::{Engine, Options};
+use metallic_engine::{Engine, Options, Request};
 use metallic_model::ModelFile;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,6 +14,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let repeats: usize = args.get(2).map_or(Ok(5), |r| r.parse())?;
     let file = Arc::new(ModelFile::open(Path::new(&args[0]))?);
     let mut engine = Engine::load(file, &Options::default(), metallic_model::Progress::none())?;
+    // A real step first: the plan's inputs keep its positions and pages.
+    engine.add(Request { max_tokens: 1, ..Request::new(vec![1; tokens]) })?;
+    let start = std::time::Instant::now();
+    engine.step(&mut Vec::new())?;
+    println!("first step {:.2} ms", start.elapsed().as_secs_f64() * 1e3);
     let rows = StepRows { tokens, outputs: 1 };
     let plan = engine.plan(tokens, 1)?;
     let mut seconds = vec![0.0; plan.records().len()];
