@@ -25,7 +25,6 @@ pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>
 pub(super) const NATIVE_X2: Native = Native { phases: &[split_x::<2>, multiply::<2>], scratch: scratch::<2> };
 
 /// Tiles along k in a slice at most, by parts of a weight: what two panels of it take stays mostly in the first-level cache.
-
 const SLICE: [usize; 2] = [22, 11];
 /// Bytes of sums that stay in the second-level cache, beside one slice of x.
 const SUM_BYTES: usize = 768 << 10;
