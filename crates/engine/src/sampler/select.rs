@@ -48,6 +48,7 @@ pub(super) fn all(logits: &[f32], out: &mut Vec<Candidate>) {
 /// The `k` most likely tokens in order. One pass with a rising threshold: most of the vocabulary costs one comparison.
 pub(super) fn top_k(logits: &[f32], k: usize, out: &mut Vec<Candidate>) {
     const CHUNK: usize = 64;
+    let k = k.min(logits.len());
     out.clear();
     let room = (2 * k).max(2 * CHUNK);
     let mut threshold = f32::NEG_INFINITY;

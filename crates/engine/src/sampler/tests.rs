@@ -124,7 +124,7 @@ fn selections_equal_a_full_sort() {
         let mut sorted: Vec<usize> = (0..n).filter(|&i| from[i] > f32::NEG_INFINITY).collect();
         sorted.sort_by(|&a, &b| from[b].total_cmp(&from[a]));
         let top = sorted.first().map_or(0.0, |&i| from[i]);
-        for k in [1, 2, 40, 128, 999, 10_000] {
+        for k in [1, 2, 40, 128, 999, 10_000, 1 << 63, usize::MAX] {
             select::top_k(&from, k, &mut out);
             let ids: Vec<usize> = out.iter().map(|c| c.id as usize).collect();
             assert_eq!(ids, sorted[..k.min(sorted.len())], "n={n} k={k}");
