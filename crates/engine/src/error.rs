@@ -125,6 +125,6 @@ impl Error {
 
     /// True where somebody asked to stop, and nothing is wrong.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Error::Model(metallic_model::Error::Cancelled) | Error::Ops(metallic_ops::Error::Cancelled))
+        matches!(self, Error::Model(metallic_model::Error::Cancelled))
     }
 }

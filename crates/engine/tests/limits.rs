@@ -191,8 +191,8 @@ impl Device for Small {
         self.cpu.queue(records)
     }
 
-    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
-        self.cpu.parallel(parts, job);
+    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) -> Result<(), metallic_device::Error> {
+        self.cpu.parallel(parts, job)
     }
 }
 

@@ -19,7 +19,7 @@ use metallic_kernels::{DType, kv};
 
 pub use dispatch::{ChooseError, Dispatch, forced_by_environment};
 pub use plan::{Plan, Tensor};
-pub use weight::{Linear, Source, Weight, cancelled, vector};
+pub use weight::{Linear, Source, Weight, vector};
 
 /// What can go wrong while a plan is built or run.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +66,24 @@ pub enum Error {
         /// Built for.
         most: StepRows,
     },
-    /// The caller asked to stop.
-    #[error("cancelled")]
-    Cancelled,
 }
 
 fn expect(op: &'static str, what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got { Ok(()) } else { Err(Error::Shape { op, what, expected, got }) }
+}
+
+/// Tensors whose rows belong together have as many, and follow the same count.
+fn same_rows<const N: usize>(op: &'static str, first: &Tensor, others: [&Tensor; N]) -> Result<(), Error> {
+    for t in others {
+        expect(op, "rows of an operand", first.rows, t.rows)?;
+        expect(op, "row count that an operand follows", first.domain as usize, t.domain as usize)?;
+    }
+    Ok(())
+}
+
+/// Some kernels take rows that lie one after another.
+fn dense(op: &'static str, t: &Tensor) -> Result<(), Error> {
+    expect(op, "stride of an operand", t.cols, t.stride)
 }
 
 fn layout_number(layout: Layout) -> u32 {
@@ -97,7 +108,8 @@ pub enum Write {
 /// Shapes that do not fit, or no variant.
 pub fn embed(plan: &mut Plan, table: &Weight, ids: &Tensor, y: &Tensor) -> Result<(), Error> {
     expect("embed", "columns of y", table.k, y.cols)?;
-    expect("embed", "stride of y", table.k, y.stride)?;
+    dense("embed", y)?;
+    same_rows("embed", y, [ids])?;
     let key = embed::key(y.rows, table.n, table.k, table.dtype, table.layout);
     let params = EmbedParams {
         n: table.n as u32,
@@ -115,6 +127,7 @@ pub fn embed(plan: &mut Plan, table: &Weight, ids: &Tensor, y: &Tensor) -> Resul
 /// Shapes that do not fit, or no variant.
 pub fn rms_norm(plan: &mut Plan, x: &Tensor, w: &Buffer, eps: f32, y: &Tensor) -> Result<(), Error> {
     let k = w.len() / 4;
+    same_rows("norm", y, [x])?;
     expect("norm", "columns of y", x.cols, y.cols)?;
     expect("norm", "columns past the last whole group", 0, x.cols % k.max(1))?;
     let groups = x.cols / k.max(1);
@@ -128,6 +141,7 @@ pub fn rms_norm(plan: &mut Plan, x: &Tensor, w: &Buffer, eps: f32, y: &Tensor) -
 /// # Errors
 /// Shapes that do not fit, or no variant.
 pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write) -> Result<(), Error> {
+    same_rows("matmul", y, [x])?;
     expect("matmul", "columns of y", w.n(), y.cols)?;
     let mut from = 0;
     for (w, bias) in &w.parts {
@@ -174,6 +188,7 @@ pub fn gated(
     y: &Tensor,
     both: impl FnOnce(&mut Plan) -> Result<Tensor, Error>,
 ) -> Result<(), Error> {
+    same_rows("gated", y, [x])?;
     expect("gated", "columns of y", w.n(), 2 * y.cols)?;
     if let [(g, None), (u, None)] = w.parts.as_slice()
         && (g.dtype, g.layout, g.n, g.k) == (u.dtype, u.layout, u.n, u.k)
@@ -263,6 +278,8 @@ pub fn rope_append(
     kv: &KvLayer,
     batch: &BatchIndex,
 ) -> Result<(), Error> {
+    same_rows("rope", qkv, [&batch.angles, &batch.slots])?;
+    dense("rope", &batch.angles)?;
     expect("rope", "columns of qkv", h.qkv(), qkv.cols)?;
     let dims = batch.angles.cols;
     if dims > h.head_dim {
@@ -305,6 +322,7 @@ pub fn attention(
     batch: &BatchIndex,
     out: &Tensor,
 ) -> Result<(), Error> {
+    same_rows("attention", q, [out, &batch.row_seq, &batch.positions])?;
     expect("attention", "columns of q", h.heads * h.head_dim, q.cols)?;
     expect("attention", "columns of out", h.heads * h.head_dim, out.cols)?;
     expect("attention", "query heads past the last whole group", 0, h.heads % h.kv_heads.max(1))?;
@@ -346,8 +364,9 @@ pub fn attention(
 /// Shapes that do not fit, or no variant.
 pub fn swiglu(plan: &mut Plan, g: &Tensor, y: &Tensor) -> Result<(), Error> {
     expect("swiglu", "columns of g", 2 * y.cols, g.cols)?;
-    expect("swiglu", "stride of g", g.cols, g.stride)?;
-    expect("swiglu", "stride of y", y.cols, y.stride)?;
+    same_rows("swiglu", y, [g])?;
+    dense("swiglu", g)?;
+    dense("swiglu", y)?;
     let params = SwigluParams { k: y.cols as u32 };
     let operands = vec![y.binding(), g.binding()];
     plan.push(&swiglu::OP, swiglu::key(y.rows, y.cols), Params::new(&params), y.domain, operands)
@@ -358,6 +377,9 @@ pub fn swiglu(plan: &mut Plan, g: &Tensor, y: &Tensor) -> Result<(), Error> {
 /// # Errors
 /// Shapes that do not fit, or no variant.
 pub fn gather(plan: &mut Plan, x: &Tensor, index: &Tensor, y: &Tensor) -> Result<(), Error> {
+    same_rows("gather", y, [index])?;
+    dense("gather", x)?;
+    dense("gather", y)?;
     expect("gather", "columns of y", x.cols, y.cols)?;
     expect("gather", "rows that y follows", Rows::Outputs as usize, y.domain as usize)?;
     let params = GatherParams { k: x.cols as u32 };

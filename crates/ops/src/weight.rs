@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use metallic_device::{Buffer, Device, cpu};
 use metallic_kernels::DType;
@@ -50,7 +49,7 @@ impl Weight {
     /// file; else it is packed by all threads, and `release` is called with each range of rows once they are packed.
     ///
     /// # Errors
-    /// A size that does not match the shape, no variant for it, or no memory.
+    /// A size that does not match the shape, no variant for it, no memory, or a panic while packing.
     pub fn load(
         device: &dyn Device,
         dispatch: &Dispatch,
@@ -84,7 +83,7 @@ impl Weight {
                 pack::pack_panel(dtype, &source.bytes[rows.start * row..rows.end * row], k, out);
             }
             release(first * pack::ROWS * row..(last * pack::ROWS).min(n) * row);
-        });
+        })?;
         Ok(weight(buffer))
     }
 
@@ -127,9 +126,4 @@ impl Linear {
     pub fn bytes(&self) -> usize {
         self.parts.iter().map(|(w, b)| w.bytes() + b.as_ref().map_or(0, Buffer::len)).sum()
     }
-}
-
-/// A flag that a long load looks at, so that Ctrl-C ends it.
-pub fn cancelled(flag: &AtomicBool) -> Result<(), Error> {
-    if flag.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
 }
