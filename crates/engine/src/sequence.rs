@@ -107,6 +107,15 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The sequence that it is about.
+    pub fn seq(&self) -> SeqId {
+        match *self {
+            Event::Prefill { seq, .. } | Event::Token { seq, .. } | Event::Finished { seq, .. } => seq,
+        }
+    }
+}
+
 /// A sequence inside of the engine.
 pub(crate) struct Sequence {
     pub id: SeqId,
