@@ -1,10 +1,9 @@
-//! What each weight of a file will run on, without loading it.
+//! What each problem of a step will run on, from a file's tensors alone, without loading them.
 
-use metallic_kernels::DType;
 use metallic_kernels::contract::{Flags, Key, Layout, Refusal};
-use metallic_kernels::matmul;
+use metallic_kernels::{attention, embed, gather, matmul, norm, rope, swiglu};
 use metallic_model::{ModelFile, TensorInfo};
-use metallic_ops::{Dispatch, gates};
+use metallic_ops::{ChooseError, Dispatch, gates};
 
 use crate::{Error, Options};
 
@@ -17,76 +16,135 @@ pub enum Phase {
     Prefill,
 }
 
-/// The choice for one matrix in one phase.
-#[derive(Clone, Debug)]
+/// The choice for one problem in one phase.
+#[derive(Debug)]
 pub struct Explained {
-    /// The matrix's name in the file.
-    pub tensor: String,
-    /// Its stored type.
-    pub dtype: DType,
     /// What for.
     pub phase: Phase,
-    /// The problem, in the layout that the matrix is packed to.
+    /// The problem, a matrix in the layout that it is packed to.
     pub key: Key,
+    /// Launches of it in a step.
+    pub times: usize,
     /// The chosen variant.
-    pub variant: String,
+    pub variant: Result<String, ChooseError>,
     /// Every variant of the op with its reason against this problem, `None` where it could run.
     pub verdicts: Vec<(String, Option<Refusal>)>,
 }
 
-/// For every matrix that a model multiplies with, the variants that will run for a token and for a prompt.
+/// For every problem of a step, the variants that will run for a token and for a prompt.
 ///
 /// # Errors
-/// A feature or forced variant that does not exist, or one that cannot run.
+/// A feature or forced variant that does not exist. One that cannot run is told beside the problem.
 pub fn explain(file: &ModelFile, options: &Options) -> Result<Vec<Explained>, Error> {
     options.check()?;
     let device = crate::engine::device(options)?;
     let dispatch = Dispatch::new(device.limits().clone(), &options.force).map_err(metallic_ops::Error::from)?;
-    let tied = file.config().tied;
+    let step = Step { file, dispatch: &dispatch, options };
     let mut list = Vec::new();
-    for t in file.tensors().filter(|t| t.shape.len() == 2 && (tied || t.name != "token_embd.weight")) {
-        let (n, k) = t.rows_cols();
-        let flags = flags(file, &t.name);
-        let key = |m| matmul::key(m, n, k, t.dtype, Layout::Row, flags);
-        let layout = dispatch.layout(&matmul::key(1, n, k, t.dtype, Layout::Row, Flags::NONE));
-        let layout = layout.map_err(metallic_ops::Error::from)?;
-        // A prompt needs logits for its last token alone.
-        let head = t.name == "output.weight" || t.name == "token_embd.weight";
-        for (phase, m) in [(Phase::Decode, 1), (Phase::Prefill, if head { 1 } else { options.chunk })] {
-            let mut key = Key { layout, ..key(m) };
-            let gated = Key { flags: key.flags.with(Flags::GATED), ..key };
-            match partner(file, t) {
-                Some(Half::Gate) if gates(&dispatch, &gated) => key = gated,
-                Some(Half::Up) if gates(&dispatch, &gated) => continue,
-                _ => {}
-            }
-            let variant = dispatch.choose(&key).map_err(metallic_ops::Error::from)?.id();
-            let verdicts = dispatch.explain(&key).into_iter().map(|(v, verdict)| (v.id(), verdict.err())).collect();
-            list.push(Explained { tensor: t.name.clone(), dtype: t.dtype, phase, key, variant, verdicts });
-        }
+    for (phase, rows) in [(Phase::Decode, 1), (Phase::Prefill, options.chunk)] {
+        list.extend(step.problems(rows).into_iter().map(|(key, times)| Explained {
+            phase,
+            key,
+            times,
+            variant: dispatch.choose(&key).map(|v| v.id()),
+            verdicts: dispatch.explain(&key).into_iter().map(|(v, verdict)| (v.id(), verdict.err())).collect(),
+        }));
     }
     Ok(list)
 }
 
-/// One of two matrices of the same shape and type that a feed-forward layer multiplies with side by side.
+struct Step<'a> {
+    file: &'a ModelFile,
+    dispatch: &'a Dispatch,
+    options: &'a Options,
+}
+
+impl Step<'_> {
+    /// The distinct problems of a step of `rows` tokens with logits for the last, each with how often it comes.
+    fn problems(&self, rows: usize) -> Vec<(Key, usize)> {
+        let c = self.file.config();
+        let kv = self.options.kv.resolve(self.file);
+        let mut list: Vec<(Key, usize)> = Vec::new();
+        let mut add = |key: Key| match list.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, times)) => *times += 1,
+            None => list.push((key, 1)),
+        };
+        for t in self.file.tensors() {
+            if t.name == "token_embd.weight" {
+                add(embed::key(rows, c.vocab, c.d_model, t.dtype, self.layout(t)));
+            }
+            let in_block = t.name.starts_with("blk.");
+            let head = t.name == if c.tied { "token_embd.weight" } else { "output.weight" };
+            let m = if in_block { rows } else { 1 };
+            if t.name.ends_with("norm.weight") {
+                add(self.norm(t, m));
+            } else if t.shape.len() == 2 && (in_block || head) {
+                let key = self.matmul(t, m);
+                let gated = Key { flags: key.flags.with(Flags::GATED), ..key };
+                match half(&t.name) {
+                    Some((Half::Gate, up)) if self.same(t, &up) && gates(self.dispatch, &gated) => add(gated),
+                    Some((Half::Up, gate)) if self.same(t, &gate) && gates(self.dispatch, &gated) => {}
+                    Some((Half::Up, _)) => {
+                        add(key);
+                        add(swiglu::key(m, c.d_ff));
+                    }
+                    _ => add(key),
+                }
+            }
+        }
+        for _ in 0..c.n_layers {
+            add(rope::key(rows, c.n_heads + 2 * c.n_kv_heads, c.head_dim, kv));
+            add(attention::key(rows, c.n_heads, c.head_dim, kv));
+        }
+        add(gather::key(1, c.d_model));
+        list
+    }
+
+    /// Weights are packed before anybody knows what is added to their products.
+    fn layout(&self, t: &TensorInfo) -> Layout {
+        let (n, k) = t.rows_cols();
+        self.dispatch.layout(&matmul::key(1, n, k, t.dtype, Layout::Row, Flags::NONE)).unwrap_or(Layout::Row)
+    }
+
+    /// Whether the tensor `other` is of the same type and shape, so that one launch can serve both.
+    fn same(&self, t: &TensorInfo, other: &str) -> bool {
+        self.file.tensor(other).is_some_and(|o| (o.info.dtype, &o.info.shape) == (t.dtype, &t.shape))
+    }
+
+    fn norm(&self, t: &TensorInfo, m: usize) -> Key {
+        let c = self.file.config();
+        let groups = match () {
+            () if t.name.ends_with("attn_q_norm.weight") => c.n_heads,
+            () if t.name.ends_with("attn_k_norm.weight") => c.n_kv_heads,
+            () => 1,
+        };
+        norm::key(m, groups, t.elements())
+    }
+
+    /// How families use a matrix: with its bias where there is one, added to the residual stream where it ends a block.
+    fn matmul(&self, t: &TensorInfo, m: usize) -> Key {
+        let (n, k) = t.rows_cols();
+        let mut flags = Flags::NONE;
+        if t.name.strip_suffix("weight").is_some_and(|stem| self.file.tensor(&format!("{stem}bias")).is_some()) {
+            flags = flags.with(Flags::BIAS);
+        }
+        if t.name.ends_with("attn_output.weight") || t.name.ends_with("ffn_down.weight") {
+            flags = flags.with(Flags::ACCUMULATE);
+        }
+        matmul::key(m, n, k, t.dtype, self.layout(t), flags)
+    }
+}
+
+/// One of the two matrices that a feed-forward layer multiplies with side by side.
 enum Half {
     Gate,
     Up,
 }
 
-fn partner(file: &ModelFile, t: &TensorInfo) -> Option<Half> {
-    let (stem, half, other) = match t.name.strip_suffix("ffn_gate.weight") {
-        Some(stem) => (stem, Half::Gate, "ffn_up.weight"),
-        None => (t.name.strip_suffix("ffn_up.weight")?, Half::Up, "ffn_gate.weight"),
-    };
-    let other = file.tensor(&format!("{stem}{other}"))?;
-    ((other.info.dtype, &other.info.shape) == (t.dtype, &t.shape)).then_some(half)
-}
-
-/// How families use a matrix: with its bias where there is one, added to the residual stream where it ends a block.
-fn flags(file: &ModelFile, name: &str) -> Flags {
-    let bias = name.strip_suffix("weight").and_then(|stem| file.tensor(&format!("{stem}bias")));
-    let ends_block = name.ends_with("attn_output.weight") || name.ends_with("ffn_down.weight");
-    let with = |set: bool, flag| if set { flag } else { Flags::NONE };
-    with(bias.is_some(), Flags::BIAS).with(with(ends_block, Flags::ACCUMULATE))
+/// Which half a matrix is, and the name of the other.
+fn half(name: &str) -> Option<(Half, String)> {
+    match name.strip_suffix("ffn_gate.weight") {
+        Some(stem) => Some((Half::Gate, format!("{stem}ffn_up.weight"))),
+        None => Some((Half::Up, format!("{}ffn_gate.weight", name.strip_suffix("ffn_up.weight")?))),
+    }
 }

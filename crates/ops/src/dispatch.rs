@@ -76,7 +76,9 @@ const FORCE_VARIABLES: [(&str, &str); 2] = [("FORCE_MATMUL_BACKEND", "matmul"), 
 /// What the environment forces, as `VARIABLE=variant`. Several variants of one op are separated by commas; `auto` and an
 /// empty value force nothing.
 pub fn forced_by_environment() -> Vec<String> {
-    FORCE_VARIABLES.iter().flat_map(|(name, _)| forced_by(name, &std::env::var(name).unwrap_or_default())).collect()
+    // What is no UTF-8 names no variant either, and is told so.
+    let value = |name| std::env::var_os(name).unwrap_or_default();
+    FORCE_VARIABLES.iter().flat_map(|(name, _)| forced_by(name, &value(name).to_string_lossy())).collect()
 }
 
 fn forced_by(variable: &str, value: &str) -> Vec<String> {
@@ -144,14 +146,9 @@ impl Dispatch {
     /// Every candidate's refusal, where none accepts.
     pub fn choose(&self, key: &Key) -> Result<Arc<Variant>, ChooseError> {
         let forced = self.forced.get(key.op);
-        let candidates = forced.map_or_else(|| self.variants(key.op), Vec::as_slice);
         let mut refusals = Vec::new();
-        for v in candidates {
-            let verdict = match v.supports(key, &self.limits) {
-                Ok(()) if !v.enabled && forced.is_none() => Err(Refusal::Disabled),
-                other => other,
-            };
-            match verdict {
+        for v in self.candidates(key.op) {
+            match self.verdict(v, key) {
                 Ok(()) => return Ok(v.clone()),
                 Err(why) => refusals.push((v.id(), why)),
             }
@@ -166,7 +163,17 @@ impl Dispatch {
 
     /// Every variant of the key's op with its verdict on it.
     pub fn explain(&self, key: &Key) -> Vec<(Arc<Variant>, Result<(), Refusal>)> {
-        self.variants(key.op).iter().map(|v| (v.clone(), v.supports(key, &self.limits))).collect()
+        self.variants(key.op).iter().map(|v| (v.clone(), self.verdict(v, key))).collect()
+    }
+
+    fn verdict(&self, v: &Variant, key: &Key) -> Result<(), Refusal> {
+        v.supports(key, &self.limits)?;
+        if v.enabled || self.forced.contains_key(key.op) { Ok(()) } else { Err(Refusal::Disabled) }
+    }
+
+    /// What a choice is made from, in order of preference.
+    fn candidates(&self, op: &str) -> &[Arc<Variant>] {
+        self.forced.get(op).map_or_else(|| self.variants(op), Vec::as_slice)
     }
 
     /// The layout in which the variant chosen for `key` wants the stored operand, whatever layout `key` names.
@@ -197,8 +204,7 @@ impl Dispatch {
     }
 
     fn rank(&self, op: &'static str, variant: &Arc<Variant>) -> usize {
-        let list = self.forced.get(op).map_or_else(|| self.variants(op), Vec::as_slice);
-        list.iter().position(|v| Arc::ptr_eq(v, variant)).unwrap_or(usize::MAX)
+        self.candidates(op).iter().position(|v| Arc::ptr_eq(v, variant)).unwrap_or(usize::MAX)
     }
 }
 
