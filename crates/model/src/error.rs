@@ -15,6 +15,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written; nothing of it was left behind.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file as it was to be called.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// An error inside one file of a model.
     #[error("{}: {source}", path.display())]
     In {
@@ -108,6 +116,11 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
+    }
+
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Write { path, source }
     }
 
     pub(crate) fn within(path: impl Into<PathBuf>) -> impl FnOnce(Error) -> Error {

@@ -141,7 +141,7 @@ impl GgufWriter {
             offset += t.len.next_multiple_of(DEFAULT_ALIGNMENT);
         }
         head.resize(head.len().next_multiple_of(DEFAULT_ALIGNMENT), 0);
-        out.write_all(&head).map_err(Error::io(path))?;
+        out.write_all(&head).map_err(Error::write(path))?;
         Ok(Body { out, path: path.to_owned(), tensors: self.tensors, current: 0, written: 0 })
     }
 
@@ -191,11 +191,11 @@ impl<W: Write> Body<W> {
         if bytes.len() > left {
             return Err(Error::tensor(&t.name, format_args!("at most {left} bytes more"), bytes.len()));
         }
-        self.out.write_all(bytes).map_err(Error::io(&self.path))?;
+        self.out.write_all(bytes).map_err(Error::write(&self.path))?;
         self.written += bytes.len();
         if self.written == t.len {
             let padding = t.len.next_multiple_of(DEFAULT_ALIGNMENT) - t.len;
-            self.out.write_all(&[0; DEFAULT_ALIGNMENT][..padding]).map_err(Error::io(&self.path))?;
+            self.out.write_all(&[0; DEFAULT_ALIGNMENT][..padding]).map_err(Error::write(&self.path))?;
             self.current += 1;
             self.written = 0;
         }
@@ -206,7 +206,7 @@ impl<W: Write> Body<W> {
         if let Some(t) = self.tensors.get(self.current) {
             return Err(Error::tensor(&t.name, format_args!("{} bytes", t.len), self.written));
         }
-        self.out.flush().map_err(Error::io(&self.path))?;
+        self.out.flush().map_err(Error::write(&self.path))?;
         Ok(self.out)
     }
 }
@@ -241,7 +241,7 @@ pub struct PendingFile {
 
 impl PendingFile {
     fn create(dst: &Path) -> Result<PendingFile, Error> {
-        let name = dst.file_name().ok_or_else(|| Error::Io {
+        let name = dst.file_name().ok_or_else(|| Error::Write {
             path: dst.to_owned(),
             source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "not the name of a file"),
         })?;
@@ -249,15 +249,14 @@ impl PendingFile {
         hidden.push(name);
         hidden.push(format!(".{}.part", std::process::id()));
         let temporary = dst.with_file_name(hidden);
-        let file =
-            OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(Error::io(temporary.clone()))?;
+        let file = OpenOptions::new().write(true).create_new(true).open(&temporary).map_err(Error::write(dst))?;
         Ok(PendingFile { file: Some(BufWriter::with_capacity(1 << 20, file)), temporary, dst: dst.to_owned() })
     }
 
     fn commit(mut self) -> Result<(), Error> {
         // Closed before it is renamed, which Windows insists on.
         drop(self.file.take());
-        std::fs::rename(&self.temporary, &self.dst).map_err(Error::io(&self.dst))?;
+        std::fs::rename(&self.temporary, &self.dst).map_err(Error::write(&self.dst))?;
         self.temporary.clear();
         Ok(())
     }

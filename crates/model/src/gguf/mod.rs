@@ -338,7 +338,15 @@ fn place(tensors: &mut [TensorInfo], header: &Header, file_len: usize) -> Result
         let start = t.start.checked_add(header.data_start);
         match start.and_then(|s| s.checked_add(t.len)) {
             Some(end) if end <= file_len => t.start += header.data_start,
-            _ => {
+            Some(_) => {
+                return Err(Error::Truncated {
+                    offset: (t.start + header.data_start) as u64,
+                    expected: format!("the data of tensor `{}`", t.name),
+                    need: t.len as u64,
+                    len: file_len as u64,
+                });
+            }
+            None => {
                 let got = format!("{} bytes at offset {} + {}", t.len, header.data_start, t.start);
                 return Err(Error::tensor(&t.name, format_args!("data inside the file of {file_len} bytes"), got));
             }

@@ -112,7 +112,7 @@ fn containers() -> Vec<(&'static str, Raw, &'static str)> {
             one(&[33, 2], Q8_0, 0),
             "rows of whole blocks of 32 elements, as q8_0 asks for, got rows of 33",
         ),
-        ("offset", one(&[32], F32, 224), "data inside the file of 320 bytes"),
+        ("offset", one(&[32], F32, 224), "the file ends at byte 320"),
         ("offset wraps", one(&[32], F32, u64::MAX - 31), "data inside the file"),
         ("odd offset", one(&[32], F32, 4), "an offset aligned to 32, got 4"),
         ("overlap", two(("a", 0), ("b", 96)), "tensor `b`: expected data of its own, got an overlap with `a`"),
