@@ -65,7 +65,7 @@ impl Files {
     pub fn open(dir: &Path) -> Result<Files, Error> {
         let small = |name: &str, most| read_small(&dir.join(name), most);
         let config = small("config.json", MAX_CONFIG)?
-            .ok_or_else(|| Error::Io { path: dir.join("config.json"), source: std::io::ErrorKind::NotFound.into() })?;
+            .ok_or_else(|| Error::Io { path: dir.to_owned(), source: no_config(dir) })?;
         let index = match small("model.safetensors.index.json", MAX_INDEX)? {
             Some(bytes) => {
                 let path = dir.join("model.safetensors.index.json");
@@ -264,6 +264,17 @@ fn check_shard_name(name: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::key("weight_map", "names of .safetensors files in the same folder", format_args!("{name:?}")))
+}
+
+/// Why a folder is no model; one that holds GGUF files is told from one that holds none.
+fn no_config(dir: &Path) -> std::io::Error {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let gguf = entries.filter(|p| p.extension().is_some_and(|e| e == "gguf")).min();
+    let text = match gguf {
+        Some(file) => format!("this folder holds no config.json; did you mean {}?", file.display()),
+        None => "this folder holds no config.json".to_owned(),
+    };
+    std::io::Error::new(std::io::ErrorKind::NotFound, text)
 }
 
 /// A small file, or nothing where it does not exist.

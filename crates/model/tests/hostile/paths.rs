@@ -20,6 +20,8 @@ fn paths_that_are_no_models_are_refused_by_name() {
     assert!(e.contains("empty.gguf") && e.contains("the file ends at byte 0"), "{e}");
     std::fs::create_dir(dir.join("folder-00001-of-00002.gguf")).unwrap();
     std::fs::write(dir.join("text.gguf"), "hello").unwrap();
+    let e = refused(&dir);
+    assert!(e.contains("did you mean") && e.contains("empty.gguf"), "{e}");
     assert!(refused(&dir.join("text.gguf")).contains("`hell`: not a GGUF file"));
     #[cfg(unix)]
     assert!(refused(Path::new("/dev/null")).contains("not a regular file"));
