@@ -21,7 +21,8 @@ const KNOWN: &[&str] = &[
 
 /// Features present and not refused.
 pub(super) fn detect(without: &[String]) -> Result<Vec<&'static str>, Error> {
-    if let Some(bad) = without.iter().find(|w| !KNOWN.iter().any(|k| k.starts_with(w.as_str()))) {
+    let unknown = |w: &&String| w.is_empty() || !KNOWN.iter().any(|k| k.starts_with(w.as_str()));
+    if let Some(bad) = without.iter().find(unknown) {
         return Err(Error::Feature { name: bad.clone(), known: KNOWN.join(", ") });
     }
     let refused = |k: &&str| without.iter().any(|w| k.starts_with(w.as_str()));
