@@ -14,7 +14,7 @@ mod synth;
 mod tokenize;
 
 use crate::args::{ChoiceArgs, Cli, Command};
-use crate::interrupt::Cancel;
+use crate::interrupt::{self, Cancel};
 use anyhow::Context;
 use metallic_device::cpu::{self, Cpu};
 use metallic_model::ModelFile;
@@ -63,7 +63,8 @@ fn text(argument: &str) -> anyhow::Result<String> {
     match argument.strip_prefix('@') {
         _ if argument == "-" => {
             let mut text = String::new();
-            std::io::stdin().lock().read_to_string(&mut text).context("cannot read standard input")?;
+            interrupt::waiting(|| std::io::stdin().lock().read_to_string(&mut text))?
+                .context("cannot read standard input")?;
             Ok(text)
         }
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}")),

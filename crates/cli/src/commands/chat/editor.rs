@@ -1,6 +1,7 @@
 //! The line editor: history in a file, entries of several lines, completion of commands.
 
 use super::COMMANDS;
+use crate::interrupt;
 use anyhow::Context as _;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -9,6 +10,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Helper};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 const QUOTES: &str = "\"\"\"";
@@ -46,7 +48,13 @@ impl Editor {
 
     /// Asks for an entry.
     pub fn read(&mut self) -> anyhow::Result<Entry> {
-        match self.lines.readline("> ") {
+        // A terminal is in raw mode meanwhile: there Ctrl-C is a key, and signals are left to the editor.
+        let read = if std::io::stdin().is_terminal() {
+            self.lines.readline("> ")
+        } else {
+            interrupt::waiting(|| self.lines.readline("> "))?
+        };
+        match read {
             Ok(line) => {
                 let text = unquoted(&line);
                 if text.trim().is_empty() {
