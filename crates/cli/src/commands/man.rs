@@ -18,8 +18,12 @@ pub fn run(args: &ManArgs) -> anyhow::Result<()> {
     };
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
+    // Explanations and examples stand as they do in --help: lines broken and aligned by hand are not filled.
+    let page = String::from_utf8(page)?
+        .replace("\n.SH EXTRA\n", "\n.SH NOTES\n.nf\n")
+        .replace("\n.SH VERSION", "\n.fi\n.SH VERSION");
     let mut out = output::stdout();
-    out.write_all(&page)?;
+    out.write_all(page.as_bytes())?;
     out.flush()?;
     Ok(())
 }
