@@ -151,7 +151,7 @@ pub struct SamplingArgs {
     #[arg(short, long, value_name = "N")]
     pub seed: Option<u64>,
     /// Divides the logits; 0 always takes the likeliest token
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Keep the K likeliest tokens; 0 keeps all
     #[arg(long, value_name = "K")]
@@ -175,7 +175,7 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "ID=X", value_parser = logit_bias)]
     pub logit_bias: Vec<(u32, f32)>,
     /// End the text where this appears; may be repeated
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub stop: Vec<String>,
     /// Go on past the tokens that end a text
     #[arg(long)]

@@ -51,13 +51,28 @@ fn cancelled(error: &anyhow::Error) -> bool {
 /// What the reader can do about it, where there is something that the error itself does not say.
 fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
-        cause.downcast_ref().and_then(model_hint).or_else(|| match cause.downcast_ref()? {
-            TokenizerError::Missing => {
-                Some("`logits` and `bench` need no tokenizer; `convert` a folder with tokenizer.json to get one")
-            }
-            _ => None,
-        })
+        None.or_else(|| model_hint(cause.downcast_ref()?))
+            .or_else(|| tokenizer_hint(cause.downcast_ref()?))
+            .or_else(|| engine_hint(cause.downcast_ref()?))
     })
+}
+
+fn tokenizer_hint(error: &TokenizerError) -> Option<&'static str> {
+    match error {
+        TokenizerError::Missing => {
+            Some("`logits` and `bench` need no tokenizer; `convert` a folder with tokenizer.json to get one")
+        }
+        _ => None,
+    }
+}
+
+fn engine_hint(error: &metallic_engine::Error) -> Option<&'static str> {
+    match error {
+        metallic_engine::Error::PromptTooLong { .. } => {
+            Some("shorten the prompt, or give it room with --context, up to what the model was trained for")
+        }
+        _ => None,
+    }
 }
 
 fn model_hint(error: &metallic_model::Error) -> Option<&'static str> {
@@ -66,7 +81,7 @@ fn model_hint(error: &metallic_model::Error) -> Option<&'static str> {
         In { source, .. } => model_hint(source),
         Io { source, .. } if source.kind() == ErrorKind::NotFound => Some(
             "a model is a .gguf file or a folder with config.json and *.safetensors; \
-             `metallic synth tiny-qwen2 tiny.gguf` writes one to try",
+             `metallic synth tiny-qwen2 tiny.gguf` writes one to try; `metallic --help` lists the commands",
         ),
         Truncated { .. } => Some("the file is shorter than it says; download or copy it again"),
         Malformed { offset: 0, .. } => {

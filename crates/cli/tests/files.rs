@@ -44,14 +44,21 @@ fn completions_and_man_pages_are_written() {
         assert!(script.contains("metallic") && script.contains("tokenize"), "{shell}");
     }
     assert!(ok(&["man"]).contains(".TH metallic 1"));
-    assert!(ok(&["man", "bench"]).contains("n\\-prompt"));
+    let page = ok(&["man", "bench"]);
+    assert!(page.contains("n\\-prompt") && page.contains("\n.SH NOTES\n.nf\n"), "{page}");
     let err = fails(&["man", "nothing"], 1);
     assert!(err.contains("synth"), "{err}");
 }
 
 #[test]
 fn wrong_usage_is_code_2() {
-    for args in [&["run", "--no-such-flag"][..], &["completions", "sh"], &["quantize", "a", "b", "q9_9"], &["synth"]] {
+    for args in [
+        &["run", "--no-such-flag"][..],
+        &["completions", "sh"],
+        &["quantize", "a", "b", "q9_9"],
+        &["synth"],
+        &["run", "--stop", ""],
+    ] {
         fails(args, 2);
     }
     let err = fails(&["quantize", "a", "b", "q9_9"], 2);
@@ -63,6 +70,11 @@ fn a_missing_model_is_one_error_with_a_hint() {
     let err = fails(&["inspect", "/no/such/model.gguf"], 1);
     assert_eq!(err.matches("/no/such/model.gguf: ").count(), 1, "{err}");
     assert!(err.contains("help:") && err.contains("synth"), "{err}");
+    // A misspelt command is read as a model, with a prompt or without.
+    for args in [&["inspekt"][..], &["inspekt", "model.gguf"]] {
+        let err = fails(args, 1);
+        assert!(err.contains("inspekt: ") && err.contains("--help"), "{err}");
+    }
 }
 
 #[test]

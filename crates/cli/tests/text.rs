@@ -85,11 +85,12 @@ fn settings_out_of_range_are_named() {
     let folder = Folder::new();
     let model = folder.model("tiny-qwen2", "q8_0");
     for (flags, expected) in [
-        (&["--temperature=-1"][..], "temperature"),
+        (&["--temperature", "-1"][..], "temperature"),
         (&["--top-p", "2"], "top_p"),
         (&["--logit-bias", "999999=1"], "999999"),
         (&["--context", "100000000"], "context"),
-        (&["--context", "2"], "prompt"),
+        (&["--context", "2"], "help: shorten the prompt"),
+        (&["--without", ""], "amx-tile"),
         (&["--chunk", "0"], "chunk"),
         (&["--force", "matmul=nothing"], "nothing"),
         (&["--threads", "0"], "threads"),

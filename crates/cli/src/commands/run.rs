@@ -1,6 +1,6 @@
 //! `run`: a prompt in, text out.
 
-use super::text;
+use super::{open, text};
 use crate::args::{OutputFormat, RunArgs};
 use crate::interrupt::{Cancel, Interrupted};
 use crate::output;
@@ -40,6 +40,8 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
         Some(prompt) => text(prompt)?,
         None if bare => shipped::PROMPT.to_owned(),
         None => {
+            // A misspelt command looks like a model without a prompt; that there is no such file is the better answer.
+            open(&path)?;
             anyhow::bail!("no prompt; give one (`-` reads standard input), or talk: metallic chat {}", path.display())
         }
     };
