@@ -75,8 +75,11 @@ impl Session {
                 interrupted = true;
                 self.engine.cancel(seq);
             }
-            self.engine.step(&mut events)?;
-            for event in &events {
+            if let Err(e) = self.engine.step(&mut events) {
+                self.engine.cancel(seq);
+                return Err(e.into());
+            }
+            for event in events.iter().filter(|e| e.seq() == seq) {
                 match *event {
                     Event::Prefill { done, total, .. } if chunked => bar.at(done as u64, total as u64),
                     Event::Prefill { .. } => {}

@@ -52,6 +52,12 @@ pub enum Error {
         /// Op of the launch that panicked.
         op: &'static str,
     },
+    /// A part of [`Device::parallel`] panicked.
+    #[error("{device}: a thread panicked; what it was working on is not whole")]
+    Part {
+        /// Device.
+        device: String,
+    },
     /// A CPU feature name that is not known.
     #[error("unknown CPU feature {name:?}; known: {known}; avx512 and amx stand for all of theirs")]
     Feature {
@@ -91,8 +97,11 @@ impl Buffer {
     }
 
     /// A part of this buffer, as an operand.
+    ///
+    /// # Panics
+    /// Where it is not inside: kernels trust this check.
     pub fn slice(&self, offset: usize, len: usize) -> Binding {
-        debug_assert!(offset + len <= self.len());
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len()), "operand outside of its buffer");
         Binding { buffer: Some(self.clone()), offset, len }
     }
 
@@ -189,8 +198,12 @@ pub trait Device: Send + Sync {
     /// An entry that does not exist, or no memory for scratch.
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error>;
 
-    /// Runs `job(part)` for every part below `parts`, on the threads that serve this device. For loading, not for kernels.
-    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync));
+    /// Runs `job(part)` for every part below `parts`, on the threads that serve this device. For loading, not for kernels. A
+    /// job must not call into the device: its threads are taken.
+    ///
+    /// # Errors
+    /// [`Error::Part`] where a job panicked; other parts may not have run then.
+    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) -> Result<(), Error>;
 }
 
 /// A resolved plan.

@@ -41,7 +41,7 @@ impl Prober {
         // Pages that nobody wrote would all be one page of zeros, and that lies in the cache.
         let page = [1u8; 1 << 16];
         let pages = bytes / page.len();
-        cpu.parallel(pages, &|i| buffer.memory().write(i * page.len(), &page));
+        cpu.parallel(pages, &|i| buffer.memory().write(i * page.len(), &page))?;
         let weights = weights.clamp(1 << 20, bytes);
         Ok(Prober { cpu, buffer, readers: readers(), bandwidth: 0.0, resident: 0.0, weights, peaks: Vec::new() })
     }
@@ -57,9 +57,12 @@ impl Prober {
     }
 
     /// One pass of every reader, and one of these instructions.
-    pub fn probe(&mut self, burst: Burst) {
-        self.bandwidth = self.bandwidth.max(self.read(self.buffer.len()));
-        self.resident = self.resident.max(self.read(self.weights));
+    ///
+    /// # Errors
+    /// A thread that panicked.
+    pub fn probe(&mut self, burst: Burst) -> anyhow::Result<()> {
+        self.bandwidth = self.bandwidth.max(self.read(self.buffer.len())?);
+        self.resident = self.resident.max(self.read(self.weights)?);
         let threads = self.cpu.limits().max_threads;
         let done = Mutex::new(0.0);
         let seconds = together(&self.cpu, threads, |_| {
@@ -69,27 +72,28 @@ impl Prober {
                 operations += (burst.run)();
             }
             *done.lock().unwrap_or_else(|e| e.into_inner()) += operations;
-        });
+        })?;
         let rate = done.into_inner().unwrap_or_else(|e| e.into_inner()) / seconds;
         match self.peaks.iter_mut().find(|(b, _)| *b == burst) {
             Some((_, best)) => *best = best.max(rate),
             None => self.peaks.push((burst, rate)),
         }
+        Ok(())
     }
 
     /// Bytes a second of the fastest reader, over the first `bytes` of the memory, each thread its own contiguous part.
-    fn read(&self, bytes: usize) -> f64 {
+    fn read(&self, bytes: usize) -> anyhow::Result<f64> {
         let threads = self.cpu.limits().max_threads;
         // SAFETY: the memory is aligned to pages, was written by `new`, and nobody writes it any more.
         let data = unsafe { std::slice::from_raw_parts(self.buffer.memory().ptr().cast::<u64>(), bytes / 8) };
         let part = data.len().div_ceil(threads);
-        let pass = |reader: &Reader| {
+        let pass = |reader: &Reader| -> anyhow::Result<f64> {
             let seconds = together(&self.cpu, threads, |i| {
                 black_box(reader(data.get(i * part..((i + 1) * part).min(data.len())).unwrap_or_default()));
-            });
-            bytes as f64 / seconds
+            })?;
+            Ok(bytes as f64 / seconds)
         };
-        self.readers.iter().map(pass).fold(0.0, f64::max)
+        self.readers.iter().map(pass).try_fold(0.0, |best, rate| Ok(rate?.max(best)))
     }
 }
 
@@ -104,7 +108,7 @@ fn last_level_cache() -> usize {
 
 /// Runs `job` once on each of `threads` threads, all starting together, and gives the seconds from the first start to the
 /// last end.
-fn together(cpu: &Cpu, threads: usize, job: impl Fn(usize) + Sync) -> f64 {
+fn together(cpu: &Cpu, threads: usize, job: impl Fn(usize) + Sync) -> anyhow::Result<f64> {
     // The device's threads take parts as they come; the barrier makes each of them take exactly one.
     let barrier = Barrier::new(threads);
     let spans = Mutex::new(Vec::with_capacity(threads));
@@ -114,9 +118,9 @@ fn together(cpu: &Cpu, threads: usize, job: impl Fn(usize) + Sync) -> f64 {
         job(i);
         let end = Instant::now();
         spans.lock().unwrap_or_else(|e| e.into_inner()).push((start, end));
-    });
+    })?;
     let spans = spans.into_inner().unwrap_or_else(|e| e.into_inner());
     let start = spans.iter().map(|s| s.0).min();
     let end = spans.iter().map(|s| s.1).max();
-    start.zip(end).map_or(f64::INFINITY, |(start, end)| (end - start).as_secs_f64())
+    Ok(start.zip(end).map_or(f64::INFINITY, |(start, end)| (end - start).as_secs_f64()))
 }

@@ -94,12 +94,12 @@ impl Bench {
         let mut samples: Vec<Sample> = Vec::new();
         for i in 0..repetitions {
             bar.at(i.into(), repetitions.into());
-            self.prober.probe(burst);
+            self.prober.probe(burst)?;
             // Probing emptied the caches of everything small and put the engine's threads to sleep.
             measure(&mut self.engine, Test { prompt: 0, generate: 1 }, cancel)?;
             samples.push(measure(&mut self.engine, test, cancel)?);
         }
-        self.prober.probe(burst);
+        self.prober.probe(burst)?;
         bar.clear();
         let (bytes, operations) = match test.generate {
             0 => (self.cost.prefill_bytes(test.prompt, self.chunk), self.cost.prefill_operations(test.prompt)),

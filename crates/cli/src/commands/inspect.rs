@@ -1,19 +1,15 @@
 //! `inspect`: what a model is made of, and what each part will run on.
 
-use super::open;
+use super::{forced, open};
 use crate::args::InspectArgs;
 use crate::output::{self, Align, Bytes, Count, Table};
-use metallic_kernels::contract::{Flags, Key, Layout};
-use metallic_kernels::{DType, attention, embed, gather, matmul, norm, rope, swiglu};
+use metallic_engine::{Explained, Options, Phase};
+use metallic_kernels::DType;
+use metallic_kernels::contract::{Flags, Key};
 use metallic_model::{Config, ModelFile, TensorInfo};
-use metallic_ops::Dispatch;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-
-/// Rows for which the choice of a variant is shown: one token, and a chunk of a prompt.
-const DECODE: usize = 1;
-const PREFILL: usize = 512;
 
 #[derive(Serialize)]
 struct Report {
@@ -65,10 +61,19 @@ struct Verdict {
     verdict: String,
 }
 
+/// Whether the report holds what every variant says of a problem.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdicts {
+    Shown,
+    Left,
+}
+
 /// Prints the report.
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let model = open(&args.model)?;
-    let (_, dispatch) = super::cpu(args.device.threads, &args.device.choice)?;
+    let (threads, choice) = (args.device.threads, &args.device.choice);
+    let options = Options { threads, without: choice.without.clone(), force: forced(choice), ..Options::default() };
+    let verdicts = if args.explain { Verdicts::Shown } else { Verdicts::Left };
     let report = Report {
         path: args.model.display().to_string(),
         format: match model.format() {
@@ -81,7 +86,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         metadata: model.metadata(),
         chat_template: model.chat_template().is_some(),
         totals: totals(&model),
-        runs_on: problems(&model).into_iter().map(|(p, times)| choice(&dispatch, p, times, args.explain)).collect(),
+        runs_on: choices(&metallic_engine::explain(&model, &options)?, verdicts),
         tensors: model.tensors().map(tensor_row).collect(),
     };
     if args.json {
@@ -131,80 +136,52 @@ fn totals(model: &ModelFile) -> Vec<Total> {
     by_type.into_values().collect()
 }
 
-/// The problems of one step at one row, each with how often it comes. A matrix's layout is still open.
-fn problems(model: &ModelFile) -> Vec<(Key, usize)> {
-    let c = model.config();
-    let Some(embedding) = model.tensor("token_embd.weight") else { return Vec::new() };
-    let layers = c.n_layers;
-    let mut list = vec![
-        (embed::key(1, c.vocab, c.d_model, embedding.info.dtype, Layout::Row), 1),
-        (norm::key(1, 1, c.d_model), 2 * layers + 1),
-    ];
-    let head = if c.tied { "token_embd.weight" } else { "output.weight" };
-    for t in model.tensors().filter(|t| t.shape.len() == 2 && (t.name.starts_with("blk.") || t.name == head)) {
-        let (n, k) = t.rows_cols();
-        let key = matmul::key(1, n, k, t.dtype, Layout::Row, flags(model, &t.name));
-        match list.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, times)) => *times += 1,
-            None => list.push((key, 1)),
+/// One row for each problem, with what it runs on in either phase.
+fn choices(explained: &[Explained], verdicts: Verdicts) -> Vec<Choice> {
+    let mut list: Vec<(Key, Choice)> = Vec::new();
+    for e in explained {
+        let key = Key { m: 1, ..e.key };
+        let at = list.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+            list.push((key, Choice::new(e)));
+            list.len() - 1
+        });
+        let choice = &mut list[at].1;
+        let variant = e.variant.as_ref().map_or_else(|why| format!("nothing: {why}"), String::clone);
+        match e.phase {
+            Phase::Decode => choice.decode = variant,
+            Phase::Prefill => choice.prefill = variant,
+        }
+        if verdicts == Verdicts::Shown {
+            choice.verdicts.extend(e.verdicts.iter().map(|(variant, refusal)| Verdict {
+                m: e.key.m,
+                variant: variant.clone(),
+                verdict: refusal.as_ref().map_or_else(|| "accepts".to_owned(), ToString::to_string),
+            }));
         }
     }
-    list.extend([
-        (rope::key(1, c.n_heads + 2 * c.n_kv_heads, c.head_dim, DType::F16), layers),
-        (attention::key(1, c.n_heads, c.head_dim, DType::F16), layers),
-        (swiglu::key(1, c.d_ff), layers),
-        (gather::key(1, c.d_model), 1),
-    ]);
-    list
+    list.into_iter().map(|(_, choice)| choice).collect()
 }
 
-/// How families use a matrix: with its bias where there is one, added to the residual stream where it ends a block.
-fn flags(model: &ModelFile, name: &str) -> Flags {
-    let with = |set: bool, flag| if set { flag } else { Flags::NONE };
-    let bias = name.strip_suffix("weight").and_then(|stem| model.tensor(&format!("{stem}bias")));
-    let ends_block = name.ends_with("attn_output.weight") || name.ends_with("ffn_down.weight");
-    with(bias.is_some(), Flags::BIAS).with(with(ends_block, Flags::ACCUMULATE))
-}
-
-fn choice(dispatch: &Dispatch, key: Key, times: usize, explain: bool) -> Choice {
-    let layout = match key.op {
-        // Weights are packed before anybody knows what is added to their products.
-        "matmul" => {
-            dispatch.layout(&matmul::key(1, key.n, key.k, key.w, Layout::Row, Flags::NONE)).unwrap_or(Layout::Row)
+impl Choice {
+    /// The problem of `e`, with neither phase's choice yet.
+    fn new(e: &Explained) -> Choice {
+        let key = &e.key;
+        let mut problem = format!("n={} k={} {}", key.n, key.k, key.w);
+        if key.batch != 1 {
+            problem += &format!(" batch={}", key.batch);
         }
-        _ => key.layout,
-    };
-    let at = |m| Key { m, layout, ..key };
-    let chosen = |m| match dispatch.choose(&at(m)) {
-        Ok(v) => v.id(),
-        Err(e) => format!("nothing: {e}"),
-    };
-    let verdicts = |m| {
-        dispatch.explain(&at(m)).into_iter().map(move |(v, verdict)| Verdict {
-            m,
-            variant: v.id(),
-            verdict: match verdict {
-                Ok(()) if v.enabled => "accepts".to_owned(),
-                Ok(()) => "accepts, but is disabled: only --force runs it".to_owned(),
-                Err(why) => why.to_string(),
-            },
-        })
-    };
-    let mut problem = format!("n={} k={} {}", key.n, key.k, key.w);
-    if key.batch != 1 {
-        problem += &format!(" batch={}", key.batch);
-    }
-    for (flag, name) in [(Flags::BIAS, " + bias"), (Flags::ACCUMULATE, " added")] {
-        problem += if key.flags.has(flag) { name } else { "" };
-    }
-    Choice {
-        op: key.op,
-        problem,
-        times,
-        layout: layout.to_string(),
-        decode: chosen(DECODE),
-        prefill: chosen(PREFILL),
-        verdicts: if explain { verdicts(DECODE).chain(verdicts(PREFILL)).collect() } else { Vec::new() },
+        for (flag, name) in [(Flags::GATED, " gated"), (Flags::BIAS, " + bias"), (Flags::ACCUMULATE, " added")] {
+            problem += if key.flags.has(flag) { name } else { "" };
+        }
+        Choice {
+            op: key.op,
+            problem,
+            times: e.times,
+            layout: key.layout.to_string(),
+            decode: "-".to_owned(),
+            prefill: "-".to_owned(),
+            verdicts: Vec::new(),
+        }
     }
 }
 
@@ -217,7 +194,7 @@ impl Report {
         pairs(out, self.metadata.iter().map(|(k, v)| (k.as_str(), v.as_str())))?;
         writeln!(out, "\nTypes")?;
         self.write_totals(out)?;
-        writeln!(out, "\nRuns on (m={DECODE}: one token; m={PREFILL}: a prompt)")?;
+        writeln!(out, "\nRuns on")?;
         self.write_choices(out)?;
         writeln!(out, "\nTensors")?;
         let mut table =
@@ -249,8 +226,8 @@ impl Report {
             ("problem", Align::Left),
             ("times", Align::Right),
             ("layout", Align::Left),
-            ("m=1", Align::Left),
-            ("m=512", Align::Left),
+            ("one token", Align::Left),
+            ("a prompt", Align::Left),
         ]);
         for c in &self.runs_on {
             let names = [c.layout.clone(), c.decode.clone(), c.prefill.clone()];

@@ -106,9 +106,9 @@ impl Device for Cpu {
         Ok(Box::new(queue::CpuQueue::new(self.pool.clone(), records)?))
     }
 
-    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) {
+    fn parallel(&self, parts: usize, job: &(dyn Fn(usize) + Sync)) -> Result<(), Error> {
         let next = AtomicUsize::new(0);
-        self.pool.run(&|_, _| {
+        let whole = self.pool.run(&|_, _| {
             loop {
                 let part = next.fetch_add(1, Ordering::Relaxed);
                 if part >= parts {
@@ -117,5 +117,24 @@ impl Device for Cpu {
                 job(part);
             }
         });
+        if whole { Ok(()) } else { Err(Error::Part { device: NAME.to_owned() }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_part_is_an_error_and_the_device_goes_on() {
+        let cpu = Cpu::new(&Options { threads: Some(3), pinning: Pinning::Free, without: Vec::new() }).unwrap();
+        let bad = cpu.parallel(20, &|part| assert_ne!(part, 7, "planted"));
+        assert!(matches!(bad, Err(Error::Part { .. })));
+        let sum = AtomicUsize::new(0);
+        cpu.parallel(20, &|part| {
+            sum.fetch_add(part, Ordering::Relaxed);
+        })
+        .unwrap();
+        assert_eq!(sum.into_inner(), 190);
     }
 }
