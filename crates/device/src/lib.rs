@@ -210,6 +210,9 @@ pub trait Device: Send + Sync {
 pub trait Queue: Send {
     /// Runs every launch once, in order, and waits for the end.
     ///
+    /// # Panics
+    /// Where `rows` are more than a launch was recorded for.
+    ///
     /// # Errors
     /// [`Error::Panicked`] where a kernel did.
     fn run(&mut self, rows: StepRows) -> Result<(), Error>;

@@ -51,33 +51,46 @@ impl CpuQueue {
     }
 
     fn walk(&self, rows: StepRows, timed: Option<&mut [f64]>) -> Result<(), Error> {
-        debug_assert!(self.programs.iter().all(|p| rows.of(p.rows) <= p.max_rows));
-        let at = AtomicUsize::new(0);
+        assert!(self.programs.iter().all(|p| rows.of(p.rows) <= p.max_rows), "more rows than the plan was made for");
+        let failed = AtomicUsize::new(0);
         let clock = std::sync::Mutex::new(timed);
         let ok = self.pool.run(&|worker, barrier| {
             let mut clock = (worker == 0).then(|| clock.lock().unwrap_or_else(|e| e.into_inner()));
+            let mut at = At { launch: 0, failed: &failed };
             for (i, p) in self.programs.iter().enumerate() {
                 let rows = rows.of(p.rows);
                 if rows == 0 {
                     continue;
                 }
-                if worker == 0 {
-                    at.store(i, Ordering::Relaxed);
-                }
+                at.launch = i;
                 let start = clock.as_ref().is_some_and(|c| c.is_some()).then(Instant::now);
                 if !self.launch(p, rows, worker, barrier) {
                     return;
                 }
-                if let (Some(start), Some(seconds)) = (start, clock.as_mut().and_then(|c| c.as_mut())) {
-                    seconds[i] += start.elapsed().as_secs_f64();
+                if let (Some(start), Some(s)) = (start, clock.as_mut().and_then(|c| c.as_mut()?.get_mut(i))) {
+                    *s += start.elapsed().as_secs_f64();
                 }
             }
         });
         if ok {
             return Ok(());
         }
-        let op = self.programs[at.load(Ordering::Relaxed)].op;
+        let op = self.programs[failed.load(Ordering::Relaxed)].op;
         Err(Error::Panicked { device: super::NAME.to_owned(), op })
+    }
+}
+
+/// Where one worker is. Dropped by a panic, it tells which launch that was.
+struct At<'a> {
+    launch: usize,
+    failed: &'a AtomicUsize,
+}
+
+impl Drop for At<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed.store(self.launch, Ordering::Relaxed);
+        }
     }
 }
 
@@ -88,5 +101,67 @@ impl Queue for CpuQueue {
 
     fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error> {
         self.walk(rows, Some(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metallic_kernels::DType;
+    use metallic_kernels::contract::{Args, Flags, Key, Layout, Native, Op, Params, Supports, Variant};
+
+    use crate::cpu::{Cpu, Options, Pinning};
+    use crate::{Device, Error, Record, Rows, StepRows};
+
+    unsafe fn nothing(_: &Args<'_>) {}
+
+    unsafe fn planted(a: &Args<'_>) {
+        assert_ne!(a.worker, 1, "planted");
+    }
+
+    fn native(entry: &str) -> Option<Native> {
+        let phases: &[metallic_kernels::contract::Phase] = if entry == "planted" { &[planted] } else { &[nothing] };
+        Some(Native { phases, scratch: |_, _| 0 })
+    }
+
+    const fn op(name: &'static str) -> Op {
+        Op { name, manifest: "[]", native, cases: Vec::new, budget: |_| 0.0 }
+    }
+
+    static FINE: Op = op("fine");
+    static PLANTED: Op = op("planted");
+
+    fn record(op: &'static Op) -> Record {
+        let variant = Variant {
+            op: op.name,
+            family: "cpu".to_owned(),
+            name: op.name.to_owned(),
+            source: "none.rs".to_owned(),
+            entry: op.name.to_owned(),
+            knobs: Default::default(),
+            grid: None,
+            threads: None,
+            supports: Supports::default(),
+            enabled: true,
+            note: String::new(),
+        };
+        let flags = Flags::NONE;
+        let key = Key { op: op.name, m: 1, n: 1, k: 1, batch: 1, w: DType::F32, layout: Layout::Row, flags };
+        let params = Params::default();
+        Record { op, variant: Arc::new(variant), key, params, operands: Vec::new(), rows: Rows::Tokens }
+    }
+
+    /// Whichever worker panics, and however far the caller's own thread is.
+    #[test]
+    fn a_panic_names_the_launch_that_it_was_in() {
+        let cpu = Cpu::new(&Options { threads: Some(3), pinning: Pinning::Free, without: Vec::new() }).unwrap();
+        let rows = StepRows { tokens: 1, outputs: 1 };
+        let mut bad = cpu.queue(&[record(&FINE), record(&PLANTED), record(&FINE)]).unwrap();
+        let mut good = cpu.queue(&[record(&FINE)]).unwrap();
+        for _ in 0..20 {
+            assert!(matches!(bad.run(rows), Err(Error::Panicked { op: "planted", .. })));
+            good.run(rows).unwrap();
+        }
     }
 }
