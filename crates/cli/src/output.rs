@@ -11,18 +11,17 @@ pub fn stdout() -> BufWriter<StdoutLock<'static>> {
 
 /// Prints a value as JSON, indented.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = stdout();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    out.flush()?;
-    Ok(())
+    line(&serde_json::to_string_pretty(value)?)
 }
 
 /// Prints a value as JSON on one line.
 pub fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string(value)?)
+}
+
+fn line(text: &str) -> anyhow::Result<()> {
     let mut out = stdout();
-    serde_json::to_writer(&mut out, value)?;
-    writeln!(out)?;
+    writeln!(out, "{text}")?;
     out.flush()?;
     Ok(())
 }

@@ -26,7 +26,6 @@ const RESERVED_TOKENS: usize = 4096;
 pub struct Engine {
     pub(crate) config: Config,
     context: usize,
-    device: Arc<dyn Device>,
     pub(crate) runner: Runner,
     pub(crate) pool: KvPool,
     prefixes: PrefixCache,
@@ -75,7 +74,7 @@ impl Engine {
         let rows = LOGIT_BYTES / (config.vocab * size_of::<f32>());
         let outputs = rows.clamp(1, tokens).max(options.max_sequences);
         let most = StepRows { tokens, outputs };
-        let mut runner = Runner::new(device.clone(), dispatch, model, &config, most)?;
+        let mut runner = Runner::new(device, dispatch, model, &config, most)?;
         // A forced variant that cannot run is an error now, not at the first long prompt.
         runner.plan_for(StepRows { tokens: options.chunk, outputs: 1 }, &pool)?;
         let meter = Meter::new(started.elapsed(), runner.plan_for(StepRows { tokens: 1, outputs: 1 }, &pool)?);
@@ -91,7 +90,6 @@ impl Engine {
             scratch: Scratch::new(config.vocab),
             starved: false,
             meter,
-            device,
             config,
             context,
         })
@@ -105,11 +103,6 @@ impl Engine {
     /// Positions that a sequence may have.
     pub fn context(&self) -> usize {
         self.context
-    }
-
-    /// One line on the device: processor, threads, features.
-    pub fn describe_device(&self) -> String {
-        self.device.describe()
     }
 
     /// Adds a sequence. It starts in a later step, once fewer than the most sequences run.

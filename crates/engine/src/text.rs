@@ -37,7 +37,8 @@ impl TextStream {
         if self.stopped.is_none() {
             self.held.push_str(self.decoder.push(id));
         }
-        self.release(false)
+        let kept = self.stops().map(|(_, s)| overlap(&self.held, s)).max().unwrap_or(0);
+        self.release(kept)
     }
 
     /// The text that was held back, at the end of the tokens.
@@ -45,7 +46,7 @@ impl TextStream {
         if self.stopped.is_none() {
             self.held.push_str(self.decoder.flush());
         }
-        self.release(true)
+        self.release(0)
     }
 
     /// The number of the stop string that ended the text.
@@ -53,20 +54,23 @@ impl TextStream {
         self.stopped
     }
 
-    fn release(&mut self, all: bool) -> &str {
+    fn stops(&self) -> impl Iterator<Item = (usize, &String)> {
+        self.stops.iter().enumerate().filter(|(_, s)| !s.is_empty())
+    }
+
+    /// Lets all go but the last `kept` bytes, up to a stop string.
+    fn release(&mut self, kept: usize) -> &str {
         self.out.clear();
         if self.stopped.is_some() {
             return &self.out;
         }
         let found = |(i, stop): (usize, &String)| Some((self.held.find(stop.as_str())?, i));
-        let stops = || self.stops.iter().enumerate().filter(|(_, s)| !s.is_empty());
-        if let Some((at, i)) = stops().filter_map(found).min() {
+        if let Some((at, i)) = self.stops().filter_map(found).min() {
             self.out.push_str(&self.held[..at]);
             self.held.clear();
             self.stopped = Some(i);
             return &self.out;
         }
-        let kept = if all { 0 } else { stops().map(|(_, s)| overlap(&self.held, s)).max().unwrap_or(0) };
         self.out.extend(self.held.drain(..self.held.len() - kept));
         &self.out
     }
