@@ -4,7 +4,7 @@ mod measure;
 mod record;
 
 use super::cpu;
-use crate::args::{BenchArgs, BenchFormat, Kv};
+use crate::args::{BenchArgs, BenchFormat};
 use crate::bench::compute::{Burst, burst};
 use crate::bench::cost::Cost;
 use crate::bench::limits::Prober;
@@ -13,8 +13,6 @@ use crate::{output, progress, session, shipped};
 use measure::{Sample, Test, measure};
 use metallic_device::Device;
 use metallic_engine::Engine;
-use metallic_kernels::DType;
-use metallic_model::ModelFile;
 use record::{Fixed, Limits, Peak, Record, Work};
 use std::path::Path;
 use std::sync::Arc;
@@ -79,10 +77,13 @@ impl Bench {
     fn new(args: &BenchArgs, path: &Path, threads: Option<usize>, cancel: Cancel) -> anyhow::Result<Bench> {
         let file = Arc::new(super::open(path)?);
         let options = session::options(&args.context, threads, &args.choice);
-        let engine = session::load_engine(&file, &options, cancel)?;
+        let mut engine = session::load_engine(&file, &options, cancel)?;
         let (cpu, _) = cpu(threads, &args.choice)?;
         let cost = Cost::of(file.config(), &engine.stats());
-        let fixed = Fixed::new(path, &file, &cpu, kv_name(args.context.kv, &file));
+        // As the plan has it, since `auto` is the engine's to resolve.
+        let attention = engine.plan(1, 1)?.records().iter().find(|r| r.op.name == "attention");
+        let kv = attention.map_or("none", |r| r.key.w.name());
+        let fixed = Fixed::new(path, &file, &cpu, kv);
         let prober = Prober::new(cpu, cost.weights as usize)?;
         Ok(Bench { engine, prober, cost, chunk: options.chunk, fixed })
     }
@@ -117,16 +118,5 @@ impl Bench {
         let layers = plan.records().iter().filter(|r| r.op.name == "matmul");
         let largest = layers.max_by_key(|r| (r.key.m, r.key.n * r.key.k));
         Ok(burst(largest.map_or(&[], |r| r.variant.supports.features.as_slice()), present))
-    }
-}
-
-/// The KV cache's type as the engine resolves it.
-fn kv_name(kv: Kv, file: &ModelFile) -> &'static str {
-    let all_f32 = || file.tensors().filter(|t| t.shape.len() > 1).all(|t| t.dtype == DType::F32);
-    match kv {
-        Kv::F32 => "f32",
-        Kv::Q8_0 => "q8_0",
-        Kv::Auto if all_f32() => "f32",
-        Kv::F16 | Kv::Auto => "f16",
     }
 }
