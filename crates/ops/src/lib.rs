@@ -157,16 +157,7 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
             flags = flags.with(Flags::ACCUMULATE);
         }
         let key = matmul::key(x.rows, w.n, w.k, w.dtype, w.layout, flags);
-        let params = MatmulParams {
-            n: w.n as u32,
-            k: w.k as u32,
-            ldx: x.stride as u32,
-            ldy: y.stride as u32,
-            dtype: w.dtype.ggml(),
-            layout: layout_number(w.layout),
-            accumulate: u32::from(write == Write::Add),
-            gated: 0,
-        };
+        let params = MatmulParams { accumulate: u32::from(write == Write::Add), ..matmul_params(x, w, y) };
         let bias = bias.as_ref().map_or_else(Binding::default, Buffer::whole);
         let gate = Binding::default();
         let operands = vec![y.columns(from, w.n).binding(), x.binding(), w.buffer.whole(), bias, gate];
@@ -174,6 +165,19 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
         from += w.n;
     }
     Ok(())
+}
+
+fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
+    MatmulParams {
+        n: w.n as u32,
+        k: w.k as u32,
+        ldx: x.stride as u32,
+        ldy: y.stride as u32,
+        dtype: w.dtype.ggml(),
+        layout: layout_number(w.layout),
+        accumulate: 0,
+        gated: 0,
+    }
 }
 
 /// y = silu(x G^T) * (x U^T), `w` holding G and U side by side. x: (T, K), y: (T, N / 2). One launch where a variant gates in its
@@ -196,16 +200,7 @@ pub fn gated(
     {
         let key = matmul::key(x.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);
         if gates(plan.dispatch(), &key) {
-            let params = MatmulParams {
-                n: g.n as u32,
-                k: g.k as u32,
-                ldx: x.stride as u32,
-                ldy: y.stride as u32,
-                dtype: g.dtype.ggml(),
-                layout: layout_number(g.layout),
-                accumulate: 0,
-                gated: 1,
-            };
+            let params = MatmulParams { gated: 1, ..matmul_params(x, g, y) };
             let operands = vec![y.binding(), x.binding(), g.buffer.whole(), Binding::default(), u.buffer.whole()];
             return plan.push(&matmul::OP, key, Params::new(&params), x.domain, operands);
         }
