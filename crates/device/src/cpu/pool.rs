@@ -27,11 +27,21 @@ pub struct Barrier {
     arrived: AtomicUsize,
     round: AtomicUsize,
     broken: AtomicBool,
+    spins: usize,
 }
 
 impl Barrier {
     fn new(parties: usize) -> Barrier {
-        Barrier { parties, arrived: AtomicUsize::new(0), round: AtomicUsize::new(0), broken: AtomicBool::new(false) }
+        let cores = thread::available_parallelism().map_or(parties, |n| n.get());
+        // With more threads than cores a spinning thread keeps the one it waits for from running.
+        let spins = if parties > cores { 0 } else { SPINS };
+        Barrier {
+            parties,
+            spins,
+            arrived: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+        }
     }
 
     /// Waits until every worker is here. False where a worker panicked and will never arrive.
@@ -49,7 +59,7 @@ impl Barrier {
                 if self.broken.load(Ordering::Relaxed) {
                     return false;
                 }
-                relax(&mut spins);
+                relax(&mut spins, self.spins);
             }
         }
         !self.broken.load(Ordering::Relaxed)
@@ -57,9 +67,9 @@ impl Barrier {
 }
 
 /// One turn of a wait: a pause while it is short, the core given up once it is long.
-fn relax(spins: &mut usize) {
+fn relax(spins: &mut usize, most: usize) {
     *spins += 1;
-    if *spins < SPINS {
+    if *spins < most {
         std::hint::spin_loop();
     } else {
         thread::yield_now();
@@ -145,7 +155,7 @@ impl Pool {
         run_guarded(s, job, 0);
         let mut spins = 0;
         while s.done.load(Ordering::Acquire) + 1 < self.workers() {
-            relax(&mut spins);
+            relax(&mut spins, s.barrier.spins);
         }
         !s.barrier.broken.load(Ordering::Relaxed)
     }
@@ -175,8 +185,8 @@ fn serve(s: &Shared, worker: usize) {
     loop {
         let mut spins = 0;
         while s.epoch.load(Ordering::Acquire) == seen {
-            if spins < SPINS {
-                relax(&mut spins);
+            if spins < s.barrier.spins {
+                relax(&mut spins, s.barrier.spins);
                 continue;
             }
             s.parked[worker].store(true, Ordering::SeqCst);
