@@ -1,10 +1,11 @@
 //! Any CPU, any head size: lanes of (token, head) pairs in f32. Each block of keys and values is decoded once for all tiles of a
 //! unit; scores, weights and outputs stay `[..][16 lanes]`, so that every step is a vector step.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
 use super::{AttentionParams, OUT, Q, View};
 use crate::contract::{Args, Key, Native};
-use crate::vector::widest;
 use crate::{DType, kv, math};
 
 pub(super) const NATIVE: Native =
@@ -29,12 +30,26 @@ struct Work<'a> {
     scores: &'a mut [Lanes],
 }
 
-widest!(portable, run);
+/// # Safety
+/// As `contract::Phase`.
+unsafe fn portable(a: &Args<'_>) {
+    struct Job<'a>(&'a Args<'a>);
+    impl WithSimd for Job<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            // SAFETY: the caller's promise.
+            unsafe { run(simd, self.0) }
+        }
+    }
+    Arch::new().dispatch(Job(a));
+}
 
 /// # Safety
 /// As `contract::Phase`.
 #[inline(always)]
-unsafe fn run(a: &Args<'_>) {
+unsafe fn run<S: Simd>(simd: S, a: &Args<'_>) {
     let p = *a.params.get::<AttentionParams>();
     let hd = p.head_dim as usize;
     let tiles = most_tiles(p.heads as usize);
@@ -58,7 +73,7 @@ unsafe fn run(a: &Args<'_>) {
             a,
             &p,
             #[inline(always)]
-            |unit| one_unit(a, &view, &unit, &mut work),
+            |unit| one_unit(simd, a, &view, &unit, &mut work),
         );
     }
 }
@@ -66,7 +81,7 @@ unsafe fn run(a: &Args<'_>) {
 /// # Safety
 /// As `contract::Phase`.
 #[inline(always)]
-unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>) {
+unsafe fn one_unit<S: Simd>(simd: S, a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>) {
     let p = view.p;
     let hd = p.head_dim as usize;
     let dtype = DType::from_ggml(p.kv_dtype).unwrap_or(DType::F16);
@@ -107,12 +122,12 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>)
             if sight == Sight::Nothing {
                 continue;
             }
-            scores(w.keys, &w.q[tile * hd..][..hd], w.scores);
+            scores(simd, w.keys, &w.q[tile * hd..][..hd], w.scores);
             if sight == Sight::Some {
                 mask(w.scores, positions, p.window, start);
             }
             let keep = weigh(w.scores, &mut w.top[tile], &mut w.total[tile]);
-            gather(w.values, w.scores, &keep, &mut w.out[tile * hd..][..hd]);
+            gather(simd, w.values, w.scores, &keep, &mut w.out[tile * hd..][..hd]);
         }
     }
     for tile in 0..unit.tiles() {
@@ -129,23 +144,26 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: &mut Work<'_>)
     }
 }
 
-/// s[j] = sum_d keys[j, d] q[d], eight keys at a time.
+/// s[j] = sum_d keys[j, d] q[d], eight keys at a time. Vectors lie along the lanes, by name: left to itself, the compiler puts
+/// them along the keys and gathers.
 #[inline(always)]
-fn scores(keys: &[f32], q: &[Lanes], s: &mut [Lanes]) {
+fn scores<S: Simd>(simd: S, keys: &[f32], q: &[Lanes], s: &mut [Lanes]) {
     const KEYS: usize = 8;
     let hd = q.len();
     for (first, out) in s.as_chunks_mut::<KEYS>().0.iter_mut().enumerate() {
         let rows: [&[f32]; KEYS] = std::array::from_fn(|i| &keys[(first * KEYS + i) * hd..][..hd]);
-        let mut sums = [[0.0f32; LANES]; KEYS];
-        for d in 0..hd {
-            for i in 0..KEYS {
-                let k = rows[i][d];
-                for l in 0..LANES {
-                    sums[i][l] = k.mul_add(q[d][l], sums[i][l]);
+        for c in 0..LANES / S::F32_LANES {
+            let mut sums = [simd.splat_f32s(0.0); KEYS];
+            for d in 0..hd {
+                let q = S::as_simd_f32s(&q[d]).0[c];
+                for i in 0..KEYS {
+                    sums[i] = simd.mul_add_f32s(simd.splat_f32s(rows[i][d]), q, sums[i]);
                 }
             }
+            for (out, sum) in out.iter_mut().zip(sums) {
+                S::as_mut_simd_f32s(out).0[c] = sum;
+            }
         }
-        *out = sums;
     }
 }
 
@@ -190,35 +208,32 @@ fn weigh(s: &mut [Lanes], top: &mut Lanes, total: &mut Lanes) -> Lanes {
 
 /// out[d] = out[d] keep + sum_j values[j, d] weights[j], eight elements at a time.
 #[inline(always)]
-fn gather(values: &[f32], weights: &[Lanes], keep: &Lanes, out: &mut [Lanes]) {
+fn gather<S: Simd>(simd: S, values: &[f32], weights: &[Lanes], keep: &Lanes, out: &mut [Lanes]) {
     const ELEMENTS: usize = 8;
     let hd = out.len();
     let (chunks, tail) = out.as_chunks_mut::<ELEMENTS>();
-    for (c, out) in chunks.iter_mut().enumerate() {
-        let mut sums = *out;
-        for sum in &mut sums {
-            for l in 0..LANES {
-                sum[l] *= keep[l];
-            }
-        }
-        for (j, weight) in weights.iter().enumerate() {
-            let v = &values[j * hd + c * ELEMENTS..][..ELEMENTS];
-            for i in 0..ELEMENTS {
-                for l in 0..LANES {
-                    sums[i][l] = v[i].mul_add(weight[l], sums[i][l]);
+    for (first, out) in chunks.iter_mut().enumerate() {
+        for c in 0..LANES / S::F32_LANES {
+            let keep = S::as_simd_f32s(keep).0[c];
+            let mut sums: [S::f32s; ELEMENTS] =
+                std::array::from_fn(|i| simd.mul_f32s(S::as_simd_f32s(&out[i]).0[c], keep));
+            for (j, weight) in weights.iter().enumerate() {
+                let v = &values[j * hd + first * ELEMENTS..][..ELEMENTS];
+                let weight = S::as_simd_f32s(weight).0[c];
+                for i in 0..ELEMENTS {
+                    sums[i] = simd.mul_add_f32s(simd.splat_f32s(v[i]), weight, sums[i]);
                 }
             }
+            for (out, sum) in out.iter_mut().zip(sums) {
+                S::as_mut_simd_f32s(out).0[c] = sum;
+            }
         }
-        *out = sums;
     }
     let done = hd - tail.len();
     for (i, sum) in tail.iter_mut().enumerate() {
         for l in 0..LANES {
-            let dot = weights
-                .iter()
-                .enumerate()
-                .fold(sum[l] * keep[l], |s, (j, w)| values[j * hd + done + i].mul_add(w[l], s));
-            sum[l] = dot;
+            let terms = weights.iter().enumerate();
+            sum[l] = terms.fold(sum[l] * keep[l], |s, (j, w)| values[j * hd + done + i].mul_add(w[l], s));
         }
     }
 }
