@@ -10,6 +10,26 @@ pub(crate) fn narrow(low: __m512, high: __m512) -> __m512i {
     unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
+/// 32 values as two vectors of bf16: rounded, and what rounding left.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(crate) fn split(low: __m512, high: __m512) -> [__m512i; 2] {
+    let first = narrow(low, high);
+    let widen = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
+    let low_first = widen(_mm512_castsi512_si256(first));
+    let high_first = widen(_mm512_extracti64x4_epi64::<1>(first));
+    [first, narrow(_mm512_sub_ps(low, low_first), _mm512_sub_ps(high, high_first))]
+}
+
+/// 0, 16, 1, 17, ...: puts two sixteens side by side.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(crate) fn interleave_index() -> __m512i {
+    let index: [i16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as i16);
+    // SAFETY: 64 bytes of plain data.
+    unsafe { _mm512_loadu_si512(index.as_ptr().cast()) }
+}
+
 /// `e^x`: 2^n times a polynomial; error below 2 ulp, 0 below -200, infinite above 88.8.
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -13,7 +13,7 @@ use crate::DType;
 use crate::amx::{TILE, configure_tiles};
 use crate::contract::{Args, Native};
 use crate::kv;
-use crate::x86::{exp, narrow};
+use crate::x86::{exp, interleave_index, narrow, split};
 
 pub(super) const NATIVE: Native =
     Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, most_tiles(key.batch)).bytes() };
@@ -164,17 +164,6 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
     }
 }
 
-/// 32 values as two vectors of bf16: rounded, and what rounding left.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn split(low: __m512, high: __m512) -> [__m512i; 2] {
-    let first = narrow(low, high);
-    let widen = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
-    let low_first = widen(_mm512_castsi512_si256(first));
-    let high_first = widen(_mm512_extracti64x4_epi64::<1>(first));
-    [first, narrow(_mm512_sub_ps(low, low_first), _mm512_sub_ps(high, high_first))]
-}
-
 /// Sixteen rows of sixteen 32-bit elements, turned.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -284,10 +273,9 @@ unsafe fn pack_keys(w: Work) {
 /// As `attend`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn pack_values(w: Work) {
-    let order: [i16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as i16);
+    let order = interleave_index();
     // SAFETY: the caller's promise.
     unsafe {
-        let order = _mm512_loadu_si512(order.as_ptr().cast());
         let rows = w.rows.add(BLOCK * w.s.hd);
         for e in 0..w.s.hd / 16 {
             let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
@@ -364,10 +352,9 @@ unsafe fn mask(scores: *mut f32, positions: &[i32; LANES], window: u32, start: u
 /// As `attend`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn weigh(w: Work, tile: usize) {
-    let order: [i16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as i16);
+    let order = interleave_index();
     // SAFETY: the caller's promise.
     unsafe {
-        let order = _mm512_loadu_si512(order.as_ptr().cast());
         let (top, total) = (w.top.add(tile * LANES), w.total.add(tile * LANES));
         let before = _mm512_loadu_ps(top);
         let mut high = [before; 4];

@@ -16,7 +16,7 @@ use super::{GATE, MatmulParams, W, X, Y, pack};
 use crate::DType;
 use crate::amx::{TILE, configure_tiles};
 use crate::contract::{Args, Key, Native};
-use crate::x86::gate;
+use crate::x86::{gate, narrow, split};
 
 /// x rounded to bf16.
 pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>], scratch: scratch::<1> };
@@ -85,7 +85,6 @@ unsafe fn split_x<const XP: usize>(a: &Args<'_>) {
     let p = a.params.get::<MatmulParams>();
     let k = p.k as usize;
     let c = Cut::new::<XP>(p.dtype(), a.rows, k);
-    let upper = _mm512_set1_epi32(0xFFFF_0000u32 as i32);
     // SAFETY: the contract's buffers; a unit is one tile row of scratch in each part.
     unsafe {
         let x = a.output::<f32>(X).cast_const();
@@ -97,18 +96,12 @@ unsafe fn split_x<const XP: usize>(a: &Args<'_>) {
                 let at = row.wrapping_add(s * 32);
                 let low = _mm512_maskz_loadu_ps(mask as u16, at);
                 let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, at.wrapping_add(16));
-                let first = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 let out = a.scratch.ptr.add(((r / 16) * c.steps + s) * TILE + r % 16 * 64);
-                _mm512_storeu_si512(out.cast(), first);
-                if XP == 2 {
-                    let even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(first));
-                    let odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(first));
-                    let rest = |v, part| {
-                        let part = _mm512_and_si512(_mm512_slli_epi32::<16>(part), upper);
-                        _mm512_sub_ps(v, _mm512_castsi512_ps(part))
-                    };
-                    let second = _mm512_cvtne2ps_pbh(rest(high, odd), rest(low, even));
-                    let second = std::mem::transmute::<__m512bh, __m512i>(second);
+                if XP == 1 {
+                    _mm512_storeu_si512(out.cast(), narrow(low, high));
+                } else {
+                    let [first, second] = split(low, high);
+                    _mm512_storeu_si512(out.cast(), first);
                     _mm512_storeu_si512(out.add(c.x_part_bytes()).cast(), second);
                 }
             }

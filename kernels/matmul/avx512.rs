@@ -20,16 +20,22 @@ pub(super) const AHEAD: usize = 2048;
 /// # Safety
 /// As `contract::Phase`; the CPU has AVX-512 F, BW and VL.
 unsafe fn matvec(a: &Args<'_>) {
-    // SAFETY: the caller's promise; rows are taken in groups of at most MAX_ROWS.
-    unsafe {
-        for first in (0..a.rows).step_by(MAX_ROWS) {
-            match a.rows - first {
-                1 => panels::<1>(a, first),
-                2 => panels::<2>(a, first),
-                3 => panels::<3>(a, first),
-                _ => panels::<4>(a, first),
-            }
-        }
+    // SAFETY: the caller's promise.
+    unsafe { in_groups(a, [panels::<1>, panels::<2>, panels::<3>, panels::<4>]) }
+}
+
+/// Work on the rows of x from a given one on, as many as its place in the array of [`in_groups`] says.
+pub(super) type Group = unsafe fn(&Args<'_>, usize);
+
+/// Takes the rows of x in groups of at most `MAX_ROWS`; `groups[i]` does `i + 1` rows.
+///
+/// # Safety
+/// As `contract::Phase`, and what the groups ask for.
+pub(super) unsafe fn in_groups(a: &Args<'_>, groups: [Group; MAX_ROWS]) {
+    for first in (0..a.rows).step_by(MAX_ROWS) {
+        let rows = (a.rows - first).min(MAX_ROWS);
+        // SAFETY: the caller's promise; the rows exist.
+        unsafe { groups[rows - 1](a, first) };
     }
 }
 

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::pack;
 use crate::DType;
 use crate::amx::TILE;
-use crate::x86::narrow;
+use crate::x86::{interleave_index, narrow};
 
 /// bf16 parts that a weight of this type is split into: two hold an f16 exactly, one a bf16; quantized types are rounded to one.
 pub(super) fn parts(dtype: DType) -> usize {
@@ -122,15 +122,6 @@ unsafe fn q4_0_tiles(panel: *const u8, from: usize, to: usize, out: *mut u8) {
             }
         }
     }
-}
-
-/// 0, 16, 1, 17, ...: puts two sixteens side by side.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn interleave_index() -> __m512i {
-    let index: [i16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as i16);
-    // SAFETY: 64 bytes of plain data.
-    unsafe { _mm512_loadu_si512(index.as_ptr().cast()) }
 }
 
 /// Converts elements `from..to` of a panel to f32, `out[i][16]`. For quantized types `from` is a multiple of 32.

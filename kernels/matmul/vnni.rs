@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512::{AHEAD, MAX_ROWS, store};
+use super::avx512::{AHEAD, MAX_ROWS, in_groups, store};
 use super::{GATE, MatmulParams, W, X, pack};
 use crate::DType;
 use crate::contract::{Args, Key, Native};
@@ -35,16 +35,7 @@ struct Row {
 /// As `contract::Phase`; the CPU has AVX-512 F, BW, VL and VNNI; k is a multiple of 32.
 unsafe fn matvec(a: &Args<'_>) {
     // SAFETY: the caller's promise.
-    unsafe {
-        for first in (0..a.rows).step_by(MAX_ROWS) {
-            match a.rows - first {
-                1 => panels::<1>(a, first),
-                2 => panels::<2>(a, first),
-                3 => panels::<3>(a, first),
-                _ => panels::<4>(a, first),
-            }
-        }
-    }
+    unsafe { in_groups(a, [panels::<1>, panels::<2>, panels::<3>, panels::<4>]) }
 }
 
 /// # Safety
