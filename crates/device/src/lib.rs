@@ -5,6 +5,7 @@
 
 pub mod cpu;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use metallic_kernels::contract::{Key, Limits, Op, Params, Variant};
@@ -52,6 +53,46 @@ pub enum Error {
         /// Op of the launch that panicked.
         op: &'static str,
     },
+    /// The device cannot be had on this machine.
+    #[error("{device} is not available: {reason}")]
+    Unavailable {
+        /// Device asked for.
+        device: String,
+        /// What is missing, and what to do about it.
+        reason: String,
+    },
+    /// An operand lies in memory that the device does not reach.
+    #[error("{device}: operand {operand} of {op} lies in another device's memory")]
+    Foreign {
+        /// Device of the launch.
+        device: String,
+        /// The op.
+        op: &'static str,
+        /// Number of the operand.
+        operand: usize,
+    },
+    /// A kernel's source does not compile for the device.
+    #[error("{device}: {op} variant {variant} does not compile:\n{log}")]
+    Compile {
+        /// Device of the launch.
+        device: String,
+        /// The op.
+        op: &'static str,
+        /// The variant.
+        variant: String,
+        /// What the compiler says, with places in the kernel's own file.
+        log: String,
+    },
+    /// A call of the platform's interface failed.
+    #[error("{device}: {call} failed: {reason}")]
+    Call {
+        /// Device.
+        device: String,
+        /// Name of the call, and what it was for.
+        call: String,
+        /// The platform's reason.
+        reason: String,
+    },
     /// A part of [`Device::parallel`] panicked.
     #[error("{device}: a thread panicked; what it was working on is not whole")]
     Part {
@@ -76,11 +117,48 @@ pub enum Error {
     },
 }
 
+/// Bytes that a device's kernels work on.
+pub trait Memory: Send + Sync + Any {
+    /// Length in bytes.
+    fn len(&self) -> usize;
+
+    /// True for no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies `data` to byte `offset`, between runs.
+    ///
+    /// # Panics
+    /// Where the range is not inside.
+    ///
+    /// # Errors
+    /// A copy that the platform refuses.
+    fn write(&self, offset: usize, data: &[u8]) -> Result<(), Error>;
+
+    /// Copies from byte `offset` into `out`, between runs.
+    ///
+    /// # Panics
+    /// Where the range is not inside.
+    ///
+    /// # Errors
+    /// A copy that the platform refuses.
+    fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), Error>;
+
+    /// Address of the first byte, where the host reaches this memory directly.
+    fn host(&self) -> Option<*mut u8>;
+}
+
 /// Memory of a device; clones share it.
 #[derive(Clone)]
-pub struct Buffer(Arc<cpu::Memory>);
+pub struct Buffer(Arc<dyn Memory>);
 
 impl Buffer {
+    /// A buffer of this memory.
+    pub fn new(memory: impl Memory) -> Buffer {
+        Buffer(Arc::new(memory))
+    }
+
     /// Length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -91,9 +169,31 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// The memory behind it, on the CPU.
-    pub fn memory(&self) -> &cpu::Memory {
-        &self.0
+    /// As [`Memory::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&self, offset: usize, data: &[u8]) -> Result<(), Error> {
+        self.0.write(offset, data)
+    }
+
+    /// As [`Memory::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), Error> {
+        self.0.read(offset, out)
+    }
+
+    /// As [`Memory::host`].
+    pub fn host(&self) -> Option<*mut u8> {
+        self.0.host()
+    }
+
+    /// The memory behind it, where it is of type `M`.
+    pub fn memory<M: Memory>(&self) -> Option<&M> {
+        let memory: &dyn Any = &*self.0;
+        memory.downcast_ref()
     }
 
     /// A part of this buffer, as an operand.
@@ -190,6 +290,21 @@ pub trait Device: Send + Sync {
     /// As [`Device::alloc`].
     fn alloc_weight(&self, bytes: usize) -> Result<Buffer, Error> {
         self.alloc(bytes)
+    }
+
+    /// A weight that stays as it lies in `bytes`, which `owner` keeps alive. A device that reaches host memory shares it; others
+    /// copy it.
+    ///
+    /// # Safety
+    /// `bytes` stays valid and unwritten while `owner` lives, and no kernel gets the buffer as an output.
+    ///
+    /// # Errors
+    /// As [`Device::alloc`].
+    unsafe fn adopt(&self, bytes: &[u8], owner: Arc<dyn Any + Send + Sync>) -> Result<Buffer, Error> {
+        drop(owner);
+        let buffer = self.alloc_weight(bytes.len())?;
+        buffer.write(0, bytes)?;
+        Ok(buffer)
     }
 
     /// Resolves launches into something that replays them in order.

@@ -227,8 +227,8 @@ impl Engine {
             }
             let Some(row) = self.scheduler.take_row() else { break };
             next.row = row;
-            self.pool.assign(row, &next.pages);
-            self.pool.fill(row, &mut next.pages, positions);
+            self.pool.assign(row, &next.pages)?;
+            self.pool.fill(row, &mut next.pages, positions)?;
             self.scheduler.running.push(next);
         }
         Ok(())
@@ -270,7 +270,7 @@ impl Engine {
                 return Err(e);
             }
             let s = &mut self.scheduler.running[index];
-            self.pool.fill(s.row, &mut s.pages, from + count);
+            self.pool.fill(s.row, &mut s.pages, from + count)?;
         }
         self.runner.begin();
         for work in &self.works {
@@ -297,7 +297,7 @@ impl Engine {
             if !work.ends {
                 continue;
             }
-            self.runner.logits(row, &mut self.logits);
+            self.runner.logits(row, &mut self.logits)?;
             if s.max_tokens == 0 {
                 s.last_token = Instant::now();
             } else if let Err(e) = s.draw(&mut self.logits, &mut self.scratch) {
@@ -306,7 +306,7 @@ impl Engine {
             } else if let Some(&id) = s.tokens.last().filter(|id| !s.stop_tokens.contains(id)) {
                 if s.logprobs {
                     // Samplers changed the logits; the probability is the model's own.
-                    self.runner.logits(row, &mut self.logits);
+                    self.runner.logits(row, &mut self.logits)?;
                 }
                 let logprob = s.logprobs.then(|| sampler::logprob(&self.logits, id));
                 events.push(Event::Token { seq: s.id, id, logprob });

@@ -106,8 +106,8 @@ impl KvPool {
                 let larger = self.device.alloc(new)?;
                 for at in (0..old).step_by(COPY) {
                     let part = &mut carrier[..COPY.min(old - at)];
-                    buffer.memory().read(at, part);
-                    larger.memory().write(at, part);
+                    buffer.read(at, part)?;
+                    larger.write(at, part)?;
                 }
                 *buffer = larger;
             }
@@ -120,24 +120,23 @@ impl KvPool {
     }
 
     /// Gives row `row` pages until it holds `positions`, as far as there are free ones.
-    pub fn fill(&mut self, row: usize, pages: &mut Vec<u32>, positions: usize) {
+    pub fn fill(&mut self, row: usize, pages: &mut Vec<u32>, positions: usize) -> Result<(), Error> {
         while pages.len() * PAGE < positions {
-            let Some(page) = self.free.pop() else { return };
-            self.set(row, pages.len(), page);
+            let Some(page) = self.free.pop() else { break };
+            self.set(row, pages.len(), page)?;
             pages.push(page);
         }
+        Ok(())
     }
 
     /// Writes a row's page table.
-    pub fn assign(&mut self, row: usize, pages: &[u32]) {
-        for (i, &page) in pages.iter().enumerate() {
-            self.set(row, i, page);
-        }
+    pub fn assign(&mut self, row: usize, pages: &[u32]) -> Result<(), Error> {
+        pages.iter().enumerate().try_for_each(|(i, &page)| self.set(row, i, page))
     }
 
-    fn set(&self, row: usize, at: usize, page: u32) {
+    fn set(&self, row: usize, at: usize, page: u32) -> Result<(), Error> {
         let entry = (row * self.max_pages + at) * size_of::<i32>();
-        self.table.memory().write(entry, &(page as i32).to_le_bytes());
+        Ok(self.table.write(entry, &(page as i32).to_le_bytes())?)
     }
 
     /// Takes pages back.

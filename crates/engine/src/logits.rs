@@ -25,7 +25,7 @@ impl Engine {
         let busy = self.scheduler.running.len();
         let row = self.scheduler.take_row().ok_or(Error::Busy(busy))?;
         let mut pages = Vec::new();
-        self.pool.fill(row, &mut pages, tokens.len());
+        self.pool.fill(row, &mut pages, tokens.len())?;
         let result = self.logits_on(row, &pages, tokens, sink);
         self.pool.release(&mut pages);
         self.scheduler.give_row(row);
@@ -53,7 +53,7 @@ impl Engine {
             }
             self.runner.run(&self.pool)?;
             let out = &mut out[..chunk.len() * vocab];
-            out.chunks_exact_mut(vocab).enumerate().for_each(|(i, to)| self.runner.logits(i, to));
+            out.chunks_exact_mut(vocab).enumerate().try_for_each(|(i, to)| self.runner.logits(i, to))?;
             if sink(first, out).is_break() {
                 break;
             }

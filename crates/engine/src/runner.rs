@@ -125,15 +125,15 @@ impl Runner {
     pub fn run(&mut self, pool: &KvPool) -> Result<(), Error> {
         let h = &self.inputs.host;
         let rows = StepRows { tokens: h.ids.len(), outputs: h.outputs.len() };
-        self.inputs.send();
+        self.inputs.send()?;
         let at = self.plan(rows, pool)?;
         Ok(self.plans[at].plan.run(rows)?)
     }
 
     /// Copies one row of logits into `out: (V)`.
-    pub fn logits(&self, row: usize, out: &mut [f32]) {
+    pub fn logits(&self, row: usize, out: &mut [f32]) -> Result<(), Error> {
         let t = &self.activations.logits;
-        t.buffer.memory().read((t.offset + row * t.stride) * size_of::<f32>(), bytemuck::cast_slice_mut(out));
+        Ok(t.buffer.read((t.offset + row * t.stride) * size_of::<f32>(), bytemuck::cast_slice_mut(out))?)
     }
 
     /// Drops all plans, and with them their hold on the KV pool's buffers.
@@ -218,7 +218,7 @@ impl Inputs {
         })
     }
 
-    fn send(&self) {
+    fn send(&self) -> Result<(), Error> {
         let h = &self.host;
         let numbers = [
             (&self.ids, &h.ids),
@@ -228,8 +228,8 @@ impl Inputs {
             (&self.outputs, &h.outputs),
         ];
         for (to, from) in numbers {
-            to.buffer.memory().write(0, bytemuck::cast_slice(from));
+            to.buffer.write(0, bytemuck::cast_slice(from))?;
         }
-        self.angles.buffer.memory().write(0, bytemuck::cast_slice(&h.angles));
+        Ok(self.angles.buffer.write(0, bytemuck::cast_slice(&h.angles))?)
     }
 }

@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let x = device.alloc(m * k * 4)?;
         let mut rng = Rng(1);
-        x.memory().write(0, &cases::f32s(Role::Input, &rng.normals(m * k, 1.0)).bytes);
+        x.write(0, &cases::f32s(Role::Input, &rng.normals(m * k, 1.0)).bytes)?;
         // One row of random weights, repeated: matrix units run slower on real data than on zeros.
         let row = cases::stored(&mut rng, dtype, pack::ROWS, k, 0.05).bytes;
         let mut panel = vec![0; pack::panel_bytes(dtype, k)];
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .map(|_| {
                 let w = device.alloc(bytes)?;
                 for at in (0..bytes).step_by(unit.len()) {
-                    w.memory().write(at, &unit[..unit.len().min(bytes - at)]);
+                    w.write(at, &unit[..unit.len().min(bytes - at)])?;
                 }
                 Ok(Record {
                     op: &matmul::OP,

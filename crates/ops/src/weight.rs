@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use metallic_device::{Buffer, Device, cpu};
+use metallic_device::{Buffer, Device};
 use metallic_kernels::DType;
 use metallic_kernels::contract::{Flags, Layout};
 use metallic_kernels::matmul::{self, pack};
@@ -65,11 +65,13 @@ impl Weight {
         let weight = |buffer| Weight { buffer, dtype, layout, n, k };
         if layout == Layout::Row {
             // SAFETY: the owner keeps the mapped bytes alive, and weights are only ever inputs.
-            return Ok(weight(unsafe { cpu::share(source.bytes, source.owner.clone()) }));
+            return Ok(weight(unsafe { device.adopt(source.bytes, source.owner.clone()) }?));
         }
         let bytes = pack::bytes(dtype, layout, n, k).unwrap_or(0);
         let buffer = device.alloc_weight(bytes)?;
-        let to = buffer.memory().ptr() as usize;
+        // A device that the host does not reach gets the panels in one copy.
+        let mut staging = vec![0; if buffer.host().is_none() { bytes } else { 0 }];
+        let to = buffer.host().unwrap_or(staging.as_mut_ptr()) as usize;
         let panel = pack::panel_bytes(dtype, k);
         let panels = n.div_ceil(pack::ROWS);
         let row = source.bytes.len() / n;
@@ -78,12 +80,13 @@ impl Weight {
             let last = (first + PANELS_PER_PART).min(panels);
             for p in first..last {
                 let rows = p * pack::ROWS..((p + 1) * pack::ROWS).min(n);
-                // SAFETY: panel p of the new buffer belongs to this part alone.
+                // SAFETY: panel p of the new memory belongs to this part alone.
                 let out = unsafe { std::slice::from_raw_parts_mut((to as *mut u8).add(p * panel), panel) };
                 pack::pack_panel(dtype, &source.bytes[rows.start * row..rows.end * row], k, out);
             }
             release(first * pack::ROWS * row..(last * pack::ROWS).min(n) * row);
         })?;
+        buffer.write(0, &staging)?;
         Ok(weight(buffer))
     }
 
@@ -101,7 +104,7 @@ pub fn vector(device: &dyn Device, values: &[f32]) -> Result<Buffer, Error> {
     let buffer = device.alloc(values.len() * 4)?;
     // SAFETY: f32 are plain bytes.
     let bytes = unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), values.len() * 4) };
-    buffer.memory().write(0, bytes);
+    buffer.write(0, bytes)?;
     Ok(buffer)
 }
 

@@ -61,7 +61,7 @@ fn run(device: &Cpu, op: &'static Op, variant: &Arc<Variant>, case: &Case) -> Ve
         .map(|o| {
             let b = device.alloc(o.bytes.len()).unwrap();
             let start = if o.role == Role::Output { vec![POISON; o.bytes.len()] } else { o.bytes.clone() };
-            b.memory().write(0, &start);
+            b.write(0, &start).unwrap();
             b
         })
         .collect();
@@ -72,7 +72,7 @@ fn run(device: &Cpu, op: &'static Op, variant: &Arc<Variant>, case: &Case) -> Ve
     queue.run(StepRows { tokens: case.rows, outputs: 0 }).unwrap();
     let read = |b: &metallic_device::Buffer| {
         let mut bytes = vec![0; b.len()];
-        b.memory().read(0, &mut bytes);
+        b.read(0, &mut bytes).unwrap();
         bytes
     };
     buffers.iter().map(read).collect()

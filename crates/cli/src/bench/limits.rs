@@ -41,7 +41,15 @@ impl Prober {
         // Pages that nobody wrote would all be one page of zeros, and that lies in the cache.
         let page = [1u8; 1 << 16];
         let pages = bytes / page.len();
-        cpu.parallel(pages, &|i| buffer.memory().write(i * page.len(), &page))?;
+        let failed = Mutex::new(None);
+        cpu.parallel(pages, &|i| {
+            if let Err(e) = buffer.write(i * page.len(), &page) {
+                *failed.lock().unwrap_or_else(|e| e.into_inner()) = Some(e);
+            }
+        })?;
+        if let Some(e) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
+            return Err(e.into());
+        }
         let weights = weights.clamp(1 << 20, bytes);
         Ok(Prober { cpu, buffer, readers: readers(), bandwidth: 0.0, resident: 0.0, weights, peaks: Vec::new() })
     }
@@ -84,8 +92,9 @@ impl Prober {
     /// Bytes a second of the fastest reader, over the first `bytes` of the memory, each thread its own contiguous part.
     fn read(&self, bytes: usize) -> anyhow::Result<f64> {
         let threads = self.cpu.limits().max_threads;
+        let memory = self.buffer.host().context("the host does not reach the memory that is read")?;
         // SAFETY: the memory is aligned to pages, was written by `new`, and nobody writes it any more.
-        let data = unsafe { std::slice::from_raw_parts(self.buffer.memory().ptr().cast::<u64>(), bytes / 8) };
+        let data = unsafe { std::slice::from_raw_parts(memory.cast::<u64>(), bytes / 8) };
         let part = data.len().div_ceil(threads);
         let pass = |reader: &Reader| -> anyhow::Result<f64> {
             let seconds = together(&self.cpu, threads, |i| {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use memmap2::{MmapMut, MmapOptions};
 
+use crate::Error;
+
 /// Size of a huge page on x86-64 and on most arm64: buffers of at least one start on such a boundary and ask for them, so that
 /// weights and activations cost few TLB misses.
 #[cfg(target_os = "linux")]
@@ -71,40 +73,34 @@ impl Memory {
         Memory { ptr: whole.ptr.wrapping_add(offset), len, owner: Owner::Part(whole.clone()) }
     }
 
-    /// Length in bytes.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// True for no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// First byte.
     pub fn ptr(&self) -> *mut u8 {
         self.ptr
     }
+}
 
-    /// Copies `data` to `offset`.
-    ///
-    /// # Panics
-    /// Where the range is not inside, or the memory is shared.
-    pub fn write(&self, offset: usize, data: &[u8]) {
+impl crate::Memory for Memory {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn write(&self, offset: usize, data: &[u8]) -> Result<(), Error> {
         assert!(offset.checked_add(data.len()).is_some_and(|end| end <= self.len), "write outside of a buffer");
         assert!(!matches!(self.owner, Owner::Shared(_)), "write to shared memory");
         // SAFETY: the range is inside owned memory; callers write between runs, never during one.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.ptr.add(offset), data.len()) }
+        Ok(())
     }
 
-    /// Copies from `offset` into `out`.
-    ///
-    /// # Panics
-    /// Where the range is not inside.
-    pub fn read(&self, offset: usize, out: &mut [u8]) {
+    fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), Error> {
         assert!(offset.checked_add(out.len()).is_some_and(|end| end <= self.len), "read outside of a buffer");
         // SAFETY: the range is inside; callers read between runs.
         unsafe { std::ptr::copy_nonoverlapping(self.ptr.add(offset), out.as_mut_ptr(), out.len()) }
+        Ok(())
+    }
+
+    fn host(&self) -> Option<*mut u8> {
+        Some(self.ptr)
     }
 }
 

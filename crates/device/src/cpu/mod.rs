@@ -6,6 +6,7 @@ mod pool;
 mod program;
 mod queue;
 
+use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -70,15 +71,6 @@ fn memory(bytes: usize) -> Result<Memory, Error> {
     Memory::zeroed(bytes).map_err(|source| no_memory(bytes, source))
 }
 
-/// Memory that something else keeps alive, as a buffer that kernels may only read.
-///
-/// # Safety
-/// As [`Memory::shared`].
-pub unsafe fn share(bytes: &[u8], owner: Arc<dyn std::any::Any + Send + Sync>) -> Buffer {
-    // SAFETY: the caller's promise.
-    Buffer(Arc::new(unsafe { Memory::shared(bytes, owner) }))
-}
-
 impl Device for Cpu {
     fn name(&self) -> &str {
         NAME
@@ -93,13 +85,18 @@ impl Device for Cpu {
     }
 
     fn alloc(&self, bytes: usize) -> Result<Buffer, Error> {
-        Ok(Buffer(Arc::new(memory(bytes)?)))
+        Ok(Buffer::new(memory(bytes)?))
     }
 
     fn alloc_weight(&self, bytes: usize) -> Result<Buffer, Error> {
         let mut arena = self.weights.lock().unwrap_or_else(|e| e.into_inner());
         let memory = arena.take(bytes).map_err(|source| no_memory(bytes, source))?;
-        Ok(Buffer(Arc::new(memory)))
+        Ok(Buffer::new(memory))
+    }
+
+    unsafe fn adopt(&self, bytes: &[u8], owner: Arc<dyn Any + Send + Sync>) -> Result<Buffer, Error> {
+        // SAFETY: the caller's promise.
+        Ok(Buffer::new(unsafe { Memory::shared(bytes, owner) }))
     }
 
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error> {

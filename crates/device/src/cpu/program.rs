@@ -2,7 +2,7 @@
 
 use metallic_kernels::contract::{Native, Params, Slice};
 
-use crate::{Error, Record, Rows};
+use crate::{Binding, Error, Record, Rows};
 
 /// A launch with nothing left to look up.
 pub(super) struct Program {
@@ -24,15 +24,19 @@ impl Program {
             variant: v.id(),
             entry: v.entry.clone(),
         })?;
-        let operands = record
-            .operands
-            .iter()
-            .map(|b| match &b.buffer {
+        let address = |(operand, b): (usize, &Binding)| match &b.buffer {
+            Some(buffer) => {
+                let ptr = buffer.host().ok_or_else(|| Error::Foreign {
+                    device: device.to_owned(),
+                    op: record.op.name,
+                    operand,
+                })?;
                 // SAFETY: the binding lies inside its buffer (checked when it was made).
-                Some(buf) => Slice { ptr: unsafe { buf.memory().ptr().add(b.offset) }, len: b.len },
-                None => Slice::NONE,
-            })
-            .collect();
+                Ok(Slice { ptr: unsafe { ptr.add(b.offset) }, len: b.len })
+            }
+            None => Ok(Slice::NONE),
+        };
+        let operands = record.operands.iter().enumerate().map(address).collect::<Result<_, Error>>()?;
         Ok(Program {
             native,
             operands,

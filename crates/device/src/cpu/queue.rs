@@ -9,7 +9,7 @@ use metallic_kernels::contract::{Args, Slice};
 use super::buffer::Memory;
 use super::pool::{Barrier, Pool};
 use super::program::Program;
-use crate::{Error, Queue, Record, StepRows};
+use crate::{Error, Memory as _, Queue, Record, StepRows};
 
 /// Launches, their scratch, and the pool that runs them.
 pub(super) struct CpuQueue {
