@@ -3,6 +3,9 @@
 //! Shape letters, for every op: `m` rows of the activation (tokens), `n` outputs per row, `k` the reduced dimension,
 //! `batch` independent problems (attention: heads). Each op's module says what they mean there.
 
+mod geometry;
+mod params;
+pub mod source;
 mod variant;
 
 use std::fmt;
@@ -12,6 +15,10 @@ use serde::Deserialize;
 
 use crate::DType;
 
+pub use geometry::{ExprError, Geometry, GeometryError, MAX_THREADS};
+pub(crate) use params::params;
+pub use params::{Field, ParamsInfo, Scalar, header};
+pub use source::{SourceError, Text};
 pub use variant::{Expr, Knob, ManifestError, Range, Refusal, Span, Supports, Variant};
 
 /// What a variant's source is written in, and so which devices can run it.
@@ -33,14 +40,33 @@ pub enum Layout {
     Row,
     /// Panels of 16 rows with `k` pairs interleaved: see `matmul::pack`.
     Panel16,
+    /// Values and scales apart, each row-major, for 16-byte loads on GPUs: see `matmul::pack`.
+    Planes,
+}
+
+const LAYOUT_NAMES: [(Layout, &str); 3] =
+    [(Layout::Row, "row"), (Layout::Panel16, "panel16"), (Layout::Planes, "planes")];
+
+impl Layout {
+    /// Every layout.
+    pub fn all() -> impl Iterator<Item = Layout> {
+        LAYOUT_NAMES.iter().map(|(layout, _)| *layout)
+    }
+
+    /// How argument structs name it.
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The layout that argument structs name `number`.
+    pub fn from_number(number: u32) -> Option<Layout> {
+        Layout::all().find(|l| l.number() == number)
+    }
 }
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Layout::Row => "row",
-            Layout::Panel16 => "panel16",
-        })
+        f.write_str(LAYOUT_NAMES[*self as usize].1)
     }
 }
 
@@ -99,6 +125,8 @@ pub struct Key {
     pub batch: usize,
     /// Type of the stored operand (weights, KV cache).
     pub w: DType,
+    /// Type of the activations: x, y and the bias.
+    pub act: DType,
     /// Arrangement of the stored operand.
     pub layout: Layout,
     /// Further properties.
@@ -112,6 +140,9 @@ impl fmt::Display for Key {
             write!(f, " batch={}", self.batch)?;
         }
         write!(f, " {}/{}", self.w, self.layout)?;
+        if self.act != DType::F32 {
+            write!(f, " act={}", self.act)?;
+        }
         for (flag, name) in FLAG_NAMES {
             if self.flags.has(flag) {
                 write!(f, " {name}")?;
@@ -299,6 +330,8 @@ pub struct Op {
     pub name: &'static str,
     /// The embedded `variants.json`.
     pub manifest: &'static str,
+    /// The op's argument struct.
+    pub params: ParamsInfo,
     /// Native kernels by entry name.
     pub native: fn(&str) -> Option<Native>,
     /// Checked problems: tails and extremes included.

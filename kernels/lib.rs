@@ -3,6 +3,7 @@
 //! One folder per op: what is computed, its oracle in plain Rust with f64 sums, its cases, its tolerance, and the one
 //! list of its variants (`variants.json`). This crate allocates nothing on a device and starts no thread.
 
+pub mod act;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 pub mod attention;

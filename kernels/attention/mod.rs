@@ -10,34 +10,32 @@ mod amx;
 mod lanes;
 mod portable;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cases::{self, Rng};
-use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role};
+use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role, params};
 use crate::{DType, kv};
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct AttentionParams {
-    /// Query heads.
-    pub heads: u32,
-    /// Key and value heads.
-    pub kv_heads: u32,
-    /// Elements of a head.
-    pub head_dim: u32,
-    /// Entries of a page table row.
-    pub max_pages: u32,
-    /// Elements from one row of q to the next.
-    pub ldq: u32,
-    /// Elements from one row of out to the next.
-    pub ldo: u32,
-    /// Positions seen back, the token's own included; 0 for all.
-    pub window: u32,
-    /// Type of the pools, as its GGUF number.
-    pub kv_dtype: u32,
-    /// Factor on the scores.
-    pub scale: f32,
+params! {
+    /// Arguments.
+    pub struct AttentionParams {
+        /// Query heads.
+        pub heads: u32,
+        /// Key and value heads.
+        pub kv_heads: u32,
+        /// Elements of a head.
+        pub head_dim: u32,
+        /// Entries of a page table row.
+        pub max_pages: u32,
+        /// Elements from one row of q to the next.
+        pub ldq: u32,
+        /// Elements from one row of out to the next.
+        pub ldo: u32,
+        /// Positions seen back, the token's own included; 0 for all.
+        pub window: u32,
+        /// Type of the pools, as its GGUF number.
+        pub kv_dtype: u32,
+        /// Factor on the scores.
+        pub scale: f32,
+    }
 }
 
 const OUT: usize = 0;
@@ -49,7 +47,14 @@ const ROW_SEQ: usize = 5;
 const POSITIONS: usize = 6;
 
 /// The op.
-pub static OP: Op = Op { name: "attention", manifest: include_str!("variants.json"), native, cases, budget };
+pub static OP: Op = Op {
+    name: "attention",
+    manifest: include_str!("variants.json"),
+    params: AttentionParams::INFO,
+    native,
+    cases,
+    budget,
+};
 
 /// Times 1 + 2 std^2, the size of a score's terms. f32: f32 throughout. Others: queries, keys and values to 2^-15, weights rounded
 /// to bf16 (2^-9 at most each, and they average).
@@ -68,7 +73,17 @@ fn native(entry: &str) -> Option<Native> {
 
 /// The key of an attention.
 pub fn key(m: usize, heads: usize, head_dim: usize, kv: DType) -> Key {
-    Key { op: "attention", m, n: head_dim, k: head_dim, batch: heads, w: kv, layout: Layout::Row, flags: Flags::CAUSAL }
+    Key {
+        op: "attention",
+        m,
+        n: head_dim,
+        k: head_dim,
+        batch: heads,
+        w: kv,
+        act: DType::F32,
+        layout: Layout::Row,
+        flags: Flags::CAUSAL,
+    }
 }
 
 /// Where the keys and values of one token's sequence lie.

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The stored type is not supported.
     #[error("does not take {0} weights")]
     DType(DType),
+    /// The type of the activations is not supported.
+    #[error("does not take {0} activations")]
+    Act(DType),
     /// The stored layout is not supported.
     #[error("wants layout {want}, the operand is stored as {got}")]
     Layout {
@@ -124,6 +127,8 @@ pub struct Supports {
     pub k_multiple: Option<usize>,
     /// Accepted stored types; absent means every one.
     pub dtypes: Option<Vec<String>>,
+    /// Accepted types of activations; absent means only `f32`.
+    pub acts: Option<Vec<String>>,
     /// Accepted layouts; absent means every one.
     pub layout: Option<Layout>,
     /// Device features needed.
@@ -215,6 +220,10 @@ impl Variant {
             && !list.iter().any(|d| d == key.w.name())
         {
             return Err(Refusal::DType(key.w));
+        }
+        let takes = |list: &Vec<String>| list.iter().any(|d| d == key.act.name());
+        if !s.acts.as_ref().map_or(key.act == DType::F32, takes) {
+            return Err(Refusal::Act(key.act));
         }
         if let Some(want) = s.layout
             && want != key.layout

@@ -2,29 +2,34 @@
 //!
 //! m rows, n entries, k elements. y: (m, k) f32, ids: (m) i32 below n, w: (n, k) of any stored type and layout.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cases::{self, Rng};
-use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role, params};
 use crate::matmul::pack;
 use crate::{DType, quant};
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct EmbedParams {
-    /// Entries.
-    pub n: u32,
-    /// Elements of an entry.
-    pub k: u32,
-    /// Stored type, as its GGUF number.
-    pub dtype: u32,
-    /// 0 for `Layout::Row`, 1 for `Layout::Panel16`.
-    pub layout: u32,
+params! {
+    /// Arguments.
+    pub struct EmbedParams {
+        /// Entries.
+        pub n: u32,
+        /// Elements of an entry.
+        pub k: u32,
+        /// Stored type, as its GGUF number.
+        pub dtype: u32,
+        /// Number of the layout of w.
+        pub layout: u32,
+    }
 }
 
 /// The op.
-pub static OP: Op = Op { name: "embed", manifest: include_str!("variants.json"), native, cases, budget: |_| 0.0 };
+pub static OP: Op = Op {
+    name: "embed",
+    manifest: include_str!("variants.json"),
+    params: EmbedParams::INFO,
+    native,
+    cases,
+    budget: |_| 0.0,
+};
 
 fn native(entry: &str) -> Option<Native> {
     (entry == "embed_rows").then_some(Native { phases: &[embed_rows], scratch: |_, _| 0 })
@@ -35,7 +40,7 @@ fn native(entry: &str) -> Option<Native> {
 unsafe fn embed_rows(a: &Args<'_>) {
     let p = *a.params.get::<EmbedParams>();
     let Some(dtype) = DType::from_ggml(p.dtype) else { return };
-    let layout = if p.layout == 0 { Layout::Row } else { Layout::Panel16 };
+    let Some(layout) = Layout::from_number(p.layout) else { return };
     // SAFETY: the contract's buffers; each worker writes its own rows.
     unsafe {
         let (ids, w) = (a.input::<i32>(1), a.input::<u8>(2));
@@ -49,19 +54,17 @@ unsafe fn embed_rows(a: &Args<'_>) {
 
 /// The key of an embedding.
 pub fn key(m: usize, n: usize, k: usize, w: DType, layout: Layout) -> Key {
-    Key { op: "embed", m, n, k, batch: 1, w, layout, flags: Flags::NONE }
+    Key { op: "embed", m, n, k, batch: 1, w, act: DType::F32, layout, flags: Flags::NONE }
 }
 
 fn cases() -> Vec<Case> {
     let types = DType::all().filter(|d| *d != DType::I32);
-    types.flat_map(|d| [Layout::Row, Layout::Panel16].map(|l| (d, l))).filter_map(|(d, l)| case(d, l)).collect()
+    types.flat_map(|d| Layout::all().map(move |l| (d, l))).filter_map(|(d, l)| case(d, l)).collect()
 }
 
 fn case(dtype: DType, layout: Layout) -> Option<Case> {
     let (m, n, k) = (4, 37, 256);
-    if layout == Layout::Panel16 && !pack::can_pack(dtype, k) {
-        return None;
-    }
+    pack::bytes(dtype, layout, n, k)?;
     let mut rng = Rng(21);
     let w = cases::stored(&mut rng, dtype, n, k, 0.5);
     let ids = [0, 36, 17, 16];
@@ -69,8 +72,7 @@ fn case(dtype: DType, layout: Layout) -> Option<Case> {
     quant::dequantize(dtype, &w.bytes, &mut table).ok()?;
     let value: Vec<f64> =
         ids.iter().flat_map(|&i| table[i as usize * k..][..k].iter().map(|&v| f64::from(v))).collect();
-    let params =
-        EmbedParams { n: n as u32, k: k as u32, dtype: dtype.ggml(), layout: (layout == Layout::Panel16) as u32 };
+    let params = EmbedParams { n: n as u32, k: k as u32, dtype: dtype.ggml(), layout: layout.number() };
     Some(Case {
         name: format!("{dtype} {layout}"),
         key: key(m, n, k, dtype, layout),

@@ -2,22 +2,27 @@
 //!
 //! m rows of output, k columns. y: (m, k) f32, x: (any, k) f32, index: (m) i32. Picks the tokens whose logits are wanted.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::DType;
 use crate::cases::{self, Rng};
-use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role, params};
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct GatherParams {
-    /// Columns.
-    pub k: u32,
+params! {
+    /// Arguments.
+    pub struct GatherParams {
+        /// Columns.
+        pub k: u32,
+    }
 }
 
 /// The op.
-pub static OP: Op = Op { name: "gather", manifest: include_str!("variants.json"), native, cases, budget: |_| 0.0 };
+pub static OP: Op = Op {
+    name: "gather",
+    manifest: include_str!("variants.json"),
+    params: GatherParams::INFO,
+    native,
+    cases,
+    budget: |_| 0.0,
+};
 
 fn native(entry: &str) -> Option<Native> {
     (entry == "gather_rows").then_some(Native { phases: &[gather_rows], scratch: |_, _| 0 })
@@ -39,7 +44,7 @@ unsafe fn gather_rows(a: &Args<'_>) {
 
 /// The key of a gather.
 pub fn key(m: usize, k: usize) -> Key {
-    Key { op: "gather", m, n: k, k, batch: 1, w: DType::F32, layout: Layout::Row, flags: Flags::NONE }
+    Key { op: "gather", m, n: k, k, batch: 1, w: DType::F32, act: DType::F32, layout: Layout::Row, flags: Flags::NONE }
 }
 
 fn cases() -> Vec<Case> {

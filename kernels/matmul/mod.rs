@@ -2,8 +2,9 @@
 //!
 //! `gated: y[r, j] = silu(sum_i x[r, i] * w[j, i]) * sum_i x[r, i] * v[j, i]`, the SwiGLU of a feed-forward layer (Shazeer 2020)
 //!
-//! m rows (tokens), n outputs, k reduced. y: (m, n) f32, row stride `ldy`; x: (m, k) f32, row stride `ldx`; w: (n, k) of any
-//! stored type, `Layout::Row` or packed; bias: (n) f32 or absent; v: as w, or absent. Sums are f32 or wider.
+//! m rows (tokens), n outputs, k reduced. y: (m, n), row stride `ldy`; x: (m, k), row stride `ldx`; bias: (n) or absent, these
+//! three of the key's `act`; w: (n, k) of any stored type, `Layout::Row` or packed; v: as w, or absent. Sums are f32 or wider.
+//! On GPUs every operand begins at a multiple of 16 bytes.
 //!
 //! Error budget, times sqrt(sum (x w)^2), the size that independent rounding errors of the terms add up to. f32: the sum's
 //! own rounding, 2^-24 an addition, a random walk of up to 1,280 of them, twice over. Others: x may be rounded to bf16, and a
@@ -23,32 +24,32 @@ mod unpack;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cases::{self, Rng};
-use crate::contract::{Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
-use crate::{DType, quant};
+use crate::contract::{Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role, params};
+use crate::{DType, act, quant};
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct MatmulParams {
-    /// Outputs of a row.
-    pub n: u32,
-    /// Reduced dimension.
-    pub k: u32,
-    /// Elements from one row of x to the next.
-    pub ldx: u32,
-    /// Elements from one row of y to the next.
-    pub ldy: u32,
-    /// Stored type of w, as its GGUF number.
-    pub dtype: u32,
-    /// 0 for `Layout::Row`, 1 for `Layout::Panel16`.
-    pub layout: u32,
-    /// 1 adds to what y holds.
-    pub accumulate: u32,
-    /// 1 gates by a second matrix.
-    pub gated: u32,
+params! {
+    /// Arguments.
+    pub struct MatmulParams {
+        /// Outputs of a row.
+        pub n: u32,
+        /// Reduced dimension.
+        pub k: u32,
+        /// Elements from one row of x to the next.
+        pub ldx: u32,
+        /// Elements from one row of y to the next.
+        pub ldy: u32,
+        /// Stored type of w, as its GGUF number.
+        pub dtype: u32,
+        /// Number of the layout of w and v.
+        pub layout: u32,
+        /// 1 adds to what y holds.
+        pub accumulate: u32,
+        /// 1 gates by a second matrix.
+        pub gated: u32,
+        /// Type of x, y and the bias, as its GGUF number.
+        pub act: u32,
+    }
 }
 
 impl MatmulParams {
@@ -57,7 +58,7 @@ impl MatmulParams {
     }
 
     fn layout(&self) -> Layout {
-        if self.layout == 0 { Layout::Row } else { Layout::Panel16 }
+        Layout::from_number(self.layout).unwrap_or(Layout::Row)
     }
 }
 
@@ -69,7 +70,8 @@ const BIAS: usize = 3;
 const GATE: usize = 4;
 
 /// The op.
-pub static OP: Op = Op { name: "matmul", manifest: include_str!("variants.json"), native, cases, budget };
+pub static OP: Op =
+    Op { name: "matmul", manifest: include_str!("variants.json"), params: MatmulParams::INFO, native, cases, budget };
 
 fn budget(w: DType) -> f64 {
     match w {
@@ -99,7 +101,7 @@ fn native(entry: &str) -> Option<Native> {
 
 /// The key of a matmul.
 pub fn key(m: usize, n: usize, k: usize, w: DType, layout: Layout, flags: Flags) -> Key {
-    Key { op: "matmul", m, n, k, batch: 1, w, layout, flags: flags.with(Flags::TRANSPOSE_B) }
+    Key { op: "matmul", m, n, k, batch: 1, w, act: DType::F32, layout, flags: flags.with(Flags::TRANSPOSE_B) }
 }
 
 /// What a case tries, beside its type.
@@ -109,10 +111,11 @@ struct Shape {
     k: usize,
     flags: Flags,
     std: f32,
+    act: DType,
 }
 
 fn cases() -> Vec<Case> {
-    let shape = |m, n, k, flags, std| Shape { m, n, k, flags, std };
+    let shape = |m, n, k, flags, std| Shape { m, n, k, flags, std, act: DType::F32 };
     let both = Flags::BIAS.with(Flags::ACCUMULATE);
     let mut list = Vec::new();
     for dtype in DType::all().filter(|d| *d != DType::I32) {
@@ -131,6 +134,22 @@ fn cases() -> Vec<Case> {
             shape(37, 75, 768, Flags::GATED, 1.0),
         ];
         list.extend(shapes.iter().map(|s| case(dtype, s)));
+    }
+    for dtype in [DType::F16, DType::Q8_0] {
+        // Tails of k for 16-byte loads, of n for several rows a threadgroup, of all three for tiles.
+        let odd = if dtype == DType::F16 { 1 } else { 0 };
+        let shapes = [
+            shape(1, 1, 32 - odd, Flags::NONE, 1.0),
+            shape(1, 9, 32 + 7 * odd, Flags::BIAS, 1.0),
+            shape(1, 13, 896, Flags::BIAS, 1.0),
+            shape(1, 24, 2048 + 8 * odd, Flags::NONE, 1e-2),
+            shape(1, 5, 4864, both, 1.0),
+            shape(2, 18, 320, Flags::NONE, 8.0),
+            shape(16, 64, 64, Flags::BIAS, 1.0),
+            shape(33, 70, 96 + 5 * odd, Flags::BIAS, 1.0),
+            shape(65, 31, 128, Flags::ACCUMULATE, 1.0),
+        ];
+        list.extend(shapes.into_iter().map(|s| case(dtype, &Shape { act: DType::F16, ..s })));
     }
     list
 }
@@ -151,9 +170,10 @@ fn case(dtype: DType, s: &Shape) -> Case {
     let mut rng = Rng((m * 1000 + n) as u64);
     let mut x = rng.normals(m * ldx, s.std);
     x[0] = 40.0 * s.std;
+    let x_operand = act::operand(Role::Input, s.act, &mut x);
     let w = cases::stored(&mut rng, dtype, n, k, 0.05);
-    let bias = rng.normals(n, s.std);
-    let before = rng.normals(m * ldy, s.std);
+    let (bias, bias_operand) = act::normals(&mut rng, s.act, n, s.std);
+    let (before, before_operand) = act::normals(&mut rng, s.act, m * ldy, s.std);
     let mut table = vec![0.0f32; n * k];
     let decoded = quant::dequantize(dtype, &w.bytes, &mut table);
     debug_assert!(decoded.is_ok());
@@ -183,6 +203,10 @@ fn case(dtype: DType, s: &Shape) -> Case {
             e.scale.push(size + extra.abs() * 1e-3 + 1e-30);
         }
     }
+    if s.act != DType::F32 {
+        let rounding = act::rounding(s.act) / budget(dtype);
+        e.scale.iter_mut().zip(&e.value).for_each(|(scale, value)| *scale += value.abs() * rounding);
+    }
     let params = MatmulParams {
         n: n as u32,
         k: k as u32,
@@ -192,15 +216,16 @@ fn case(dtype: DType, s: &Shape) -> Case {
         layout: 0,
         accumulate: accumulate as u32,
         gated: gated as u32,
+        act: s.act.ggml(),
     };
-    let y = if accumulate { cases::f32s(Role::InOut, &before) } else { cases::f32s(Role::Output, &vec![0.0; m * ldy]) };
-    let bias = if biased { cases::f32s(Role::Input, &bias) } else { cases::none() };
+    let y = Operand { role: if accumulate { Role::InOut } else { Role::Output }, ..before_operand };
+    let bias = if biased { bias_operand } else { cases::none() };
     Case {
-        name: format!("{dtype} m={m} n={n} k={k} std={}", s.std),
-        key: key(m, n, k, dtype, Layout::Row, s.flags),
+        name: format!("{dtype} m={m} n={n} k={k} std={} act={}", s.std, s.act),
+        key: Key { act: s.act, ..key(m, n, k, dtype, Layout::Row, s.flags) },
         params: Params::new(&params),
         rows: m,
-        operands: vec![y, cases::f32s(Role::Input, &x), w, bias, v],
+        operands: vec![y, x_operand, w, bias, v],
         packed: vec![W, GATE],
         expect: vec![e],
     }

@@ -1,4 +1,4 @@
-//! `Layout::Panel16`: sixteen rows of a weight matrix side by side, so that one vector register holds one step of all.
+//! Arrangements of a weight matrix. `Layout::Panel16`: sixteen rows of a weight matrix side by side, so that one vector register holds one step of all.
 //!
 //! A panel takes as many bytes as its sixteen rows take in the file; a last panel that is not full is filled with zeros.
 //! - f32: `[k][16]`.
@@ -6,6 +6,9 @@
 //! - q8_0: per block of 32: 16 scales (f16), then `[16 pairs][16 rows][2]` i8.
 //! - q4_0: per block of 32: 16 scales (f16), then `[4][16 rows][2]` 16-bit words; nibble j of word (g, row, e) is element
 //!   2 (4 g + j) + e of that row: a shift and a mask give the pairs in order.
+//!
+//! `Layout::Planes` (q8_0): the quants of all rows, `(n, k)` i8 row-major, then the scales of all rows, `(n, k / 32)` f16: both
+//! can be loaded sixteen bytes at a time, and both take together what the rows take in the file.
 
 use half::f16;
 
@@ -35,7 +38,42 @@ pub fn bytes(dtype: DType, layout: Layout, n: usize, k: usize) -> Option<usize> 
     match layout {
         Layout::Row => dtype.bytes(k)?.checked_mul(n),
         Layout::Panel16 if can_pack(dtype, k) => dtype.bytes(k)?.checked_mul(n.div_ceil(ROWS).checked_mul(ROWS)?),
-        Layout::Panel16 => None,
+        Layout::Planes if dtype == DType::Q8_0 => dtype.bytes(k)?.checked_mul(n),
+        Layout::Panel16 | Layout::Planes => None,
+    }
+}
+
+/// Brings `n` rows of `k` elements into `layout`. `out` has `bytes(dtype, layout, n, k)` bytes and is written wholly; nothing is
+/// written where there is no such form, or where a size does not match.
+pub fn pack(dtype: DType, layout: Layout, rows: &[u8], n: usize, k: usize, out: &mut [u8]) {
+    let sized = bytes(dtype, Layout::Row, n, k) == Some(rows.len()) && bytes(dtype, layout, n, k) == Some(out.len());
+    let stride = dtype.bytes(k).unwrap_or(0);
+    if !sized || stride == 0 {
+        return;
+    }
+    match layout {
+        Layout::Row => out.copy_from_slice(rows),
+        Layout::Panel16 => {
+            for (rows, panel) in rows.chunks(ROWS * stride).zip(out.chunks_exact_mut(ROWS * stride)) {
+                pack_panel(dtype, rows, k, panel);
+            }
+        }
+        Layout::Planes => {
+            let (quants, scales) = out.split_at_mut(n * k);
+            let planes = quants.chunks_exact_mut(k).zip(scales.chunks_exact_mut(k / 16));
+            for (row, (quants, scales)) in rows.chunks_exact(stride).zip(planes) {
+                split_row(row, quants, scales);
+            }
+        }
+    }
+}
+
+/// Splits one row of q8_0 blocks into its quants and its scales.
+pub fn split_row(row: &[u8], quants: &mut [u8], scales: &mut [u8]) {
+    let planes = quants.chunks_exact_mut(32).zip(scales.chunks_exact_mut(2));
+    for (block, (quants, scale)) in row.chunks_exact(34).zip(planes) {
+        scale.copy_from_slice(&block[..2]);
+        quants.copy_from_slice(&block[2..]);
     }
 }
 
@@ -97,6 +135,15 @@ pub fn decode_row(dtype: DType, layout: Layout, w: &[u8], k: usize, row: usize, 
     let stride = dtype.bytes(k).unwrap_or(0);
     if layout == Layout::Row {
         quant::row_decoder(dtype)(&w[row * stride..(row + 1) * stride], out);
+        return;
+    }
+    if layout == Layout::Planes {
+        let n = w.len() / stride;
+        let (quants, scales) = (&w[row * k..][..k], &w[n * k + row * (k / 16)..][..k / 16]);
+        for ((out, quants), scale) in out.chunks_mut(32).zip(quants.chunks(32)).zip(scales.as_chunks::<2>().0) {
+            let scale = f16::from_le_bytes(*scale).to_f32();
+            out.iter_mut().zip(quants).for_each(|(v, &q)| *v = scale * f32::from(q as i8));
+        }
         return;
     }
     let panel = &w[row / ROWS * stride * ROWS..][..stride * ROWS];

@@ -3,31 +3,36 @@
 //! m rows, `batch` groups a row (heads, for QK-norm; else 1), k elements a group. x: row stride `ldx`, y: row stride `ldy`,
 //! w: (k) f32. In place where x and y are the same. RMSNorm: Zhang and Sennrich 2019.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::DType;
 use crate::cases::{self, Rng};
-use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role, params};
 use crate::vector::widest;
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct NormParams {
-    /// Elements of a group.
-    pub k: u32,
-    /// Groups of a row.
-    pub groups: u32,
-    /// Elements from one row of x to the next.
-    pub ldx: u32,
-    /// Elements from one row of y to the next.
-    pub ldy: u32,
-    /// Added to the mean square.
-    pub eps: f32,
+params! {
+    /// Arguments.
+    pub struct NormParams {
+        /// Elements of a group.
+        pub k: u32,
+        /// Groups of a row.
+        pub groups: u32,
+        /// Elements from one row of x to the next.
+        pub ldx: u32,
+        /// Elements from one row of y to the next.
+        pub ldy: u32,
+        /// Added to the mean square.
+        pub eps: f32,
+    }
 }
 
 /// The op.
-pub static OP: Op = Op { name: "norm", manifest: include_str!("variants.json"), native, cases, budget: |_| 2e-6 };
+pub static OP: Op = Op {
+    name: "norm",
+    manifest: include_str!("variants.json"),
+    params: NormParams::INFO,
+    native,
+    cases,
+    budget: |_| 2e-6,
+};
 
 fn native(entry: &str) -> Option<Native> {
     (entry == "rms_norm").then_some(Native { phases: &[rms_norm], scratch: |_, _| 0 })
@@ -89,7 +94,17 @@ unsafe fn mean_square(x: *const f32, k: usize) -> f32 {
 
 /// The key of a norm.
 pub fn key(m: usize, groups: usize, k: usize) -> Key {
-    Key { op: "norm", m, n: k, k, batch: groups, w: DType::F32, layout: Layout::Row, flags: Flags::NONE }
+    Key {
+        op: "norm",
+        m,
+        n: k,
+        k,
+        batch: groups,
+        w: DType::F32,
+        act: DType::F32,
+        layout: Layout::Row,
+        flags: Flags::NONE,
+    }
 }
 
 fn cases() -> Vec<Case> {

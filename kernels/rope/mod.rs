@@ -4,10 +4,8 @@
 //! keys (rotated in place), values. angles: (m, dims / 2, 2) f32, cosine and sine of each pair. slots: (m) i32, page * PAGE +
 //! slot, where the token goes. Pools: see `kv`. RoFormer: Su et al. 2021.
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cases::{self, Rng};
-use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role};
+use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role, params};
 use crate::vector::widest;
 use crate::{DType, kv};
 
@@ -21,28 +19,29 @@ pub enum Pairing {
     Halves = 1,
 }
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct RopeParams {
-    /// Query heads.
-    pub heads: u32,
-    /// Key and value heads.
-    pub kv_heads: u32,
-    /// Elements of a head.
-    pub head_dim: u32,
-    /// Rotated elements of a head; the rest stays.
-    pub dims: u32,
-    /// Elements from one row of qkv to the next.
-    pub ld: u32,
-    /// A `Pairing`.
-    pub pairing: u32,
-    /// Type of the pools, as its GGUF number.
-    pub kv_dtype: u32,
+params! {
+    /// Arguments.
+    pub struct RopeParams {
+        /// Query heads.
+        pub heads: u32,
+        /// Key and value heads.
+        pub kv_heads: u32,
+        /// Elements of a head.
+        pub head_dim: u32,
+        /// Rotated elements of a head; the rest stays.
+        pub dims: u32,
+        /// Elements from one row of qkv to the next.
+        pub ld: u32,
+        /// A `Pairing`.
+        pub pairing: u32,
+        /// Type of the pools, as its GGUF number.
+        pub kv_dtype: u32,
+    }
 }
 
 /// The op.
-pub static OP: Op = Op { name: "rope", manifest: include_str!("variants.json"), native, cases, budget };
+pub static OP: Op =
+    Op { name: "rope", manifest: include_str!("variants.json"), params: RopeParams::INFO, native, cases, budget };
 
 fn budget(kv: DType) -> f64 {
     match kv {
@@ -106,7 +105,17 @@ fn rotate(v: &mut [f32], angles: &[f32], pairing: u32) {
 
 /// The key of a rope: `heads` counts queries, keys and values.
 pub fn key(m: usize, heads: usize, head_dim: usize, kv: DType) -> Key {
-    Key { op: "rope", m, n: head_dim, k: head_dim, batch: heads, w: kv, layout: Layout::Row, flags: Flags::NONE }
+    Key {
+        op: "rope",
+        m,
+        n: head_dim,
+        k: head_dim,
+        batch: heads,
+        w: kv,
+        act: DType::F32,
+        layout: Layout::Row,
+        flags: Flags::NONE,
+    }
 }
 
 fn cases() -> Vec<Case> {

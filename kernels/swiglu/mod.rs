@@ -2,23 +2,28 @@
 //!
 //! m rows, k columns. y: (m, k) f32, g: (m, 2k) f32: the gate's columns, then the up projection's (Shazeer 2020).
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cases::{self, Rng};
-use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role};
+use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role, params};
 use crate::vector::widest;
 use crate::{DType, math};
 
-/// Arguments.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct SwigluParams {
-    /// Columns of the result.
-    pub k: u32,
+params! {
+    /// Arguments.
+    pub struct SwigluParams {
+        /// Columns of the result.
+        pub k: u32,
+    }
 }
 
 /// The op.
-pub static OP: Op = Op { name: "swiglu", manifest: include_str!("variants.json"), native, cases, budget: |_| 2e-6 };
+pub static OP: Op = Op {
+    name: "swiglu",
+    manifest: include_str!("variants.json"),
+    params: SwigluParams::INFO,
+    native,
+    cases,
+    budget: |_| 2e-6,
+};
 
 fn native(entry: &str) -> Option<Native> {
     (entry == "swiglu").then_some(Native { phases: &[swiglu], scratch: |_, _| 0 })
@@ -52,7 +57,7 @@ unsafe fn spans(a: &Args<'_>) {
 
 /// The key of a swiglu.
 pub fn key(m: usize, k: usize) -> Key {
-    Key { op: "swiglu", m, n: k, k, batch: 1, w: DType::F32, layout: Layout::Row, flags: Flags::NONE }
+    Key { op: "swiglu", m, n: k, k, batch: 1, w: DType::F32, act: DType::F32, layout: Layout::Row, flags: Flags::NONE }
 }
 
 fn cases() -> Vec<Case> {

@@ -36,9 +36,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ldx: k as u32,
             ldy: n as u32,
             dtype: dtype.ggml(),
-            layout: (layout == Layout::Panel16) as u32,
+            layout: layout.number(),
             accumulate: 0,
             gated: 0,
+            act: 0,
         };
         let x = device.alloc(m * k * 4)?;
         let mut rng = Rng(1);

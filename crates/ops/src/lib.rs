@@ -8,7 +8,7 @@ mod weight;
 
 use metallic_device::{Binding, Buffer, Rows, StepRows};
 use metallic_kernels::attention::{self, AttentionParams};
-use metallic_kernels::contract::{Flags, Key, Layout, Params};
+use metallic_kernels::contract::{Flags, Key, Params};
 use metallic_kernels::embed::{self, EmbedParams};
 use metallic_kernels::gather::{self, GatherParams};
 use metallic_kernels::matmul::{self, MatmulParams};
@@ -86,13 +86,6 @@ fn dense(op: &'static str, t: &Tensor) -> Result<(), Error> {
     expect(op, "stride of an operand", t.cols, t.stride)
 }
 
-fn layout_number(layout: Layout) -> u32 {
-    match layout {
-        Layout::Row => 0,
-        Layout::Panel16 => 1,
-    }
-}
-
 /// Whether a result replaces what is there or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
@@ -111,12 +104,8 @@ pub fn embed(plan: &mut Plan, table: &Weight, ids: &Tensor, y: &Tensor) -> Resul
     dense("embed", y)?;
     same_rows("embed", y, [ids])?;
     let key = embed::key(y.rows, table.n, table.k, table.dtype, table.layout);
-    let params = EmbedParams {
-        n: table.n as u32,
-        k: table.k as u32,
-        dtype: table.dtype.ggml(),
-        layout: layout_number(table.layout),
-    };
+    let params =
+        EmbedParams { n: table.n as u32, k: table.k as u32, dtype: table.dtype.ggml(), layout: table.layout.number() };
     let operands = vec![y.binding(), ids.binding(), table.buffer.whole()];
     plan.push(&embed::OP, key, Params::new(&params), y.domain, operands)
 }
@@ -174,9 +163,10 @@ fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
         ldx: x.stride as u32,
         ldy: y.stride as u32,
         dtype: w.dtype.ggml(),
-        layout: layout_number(w.layout),
+        layout: w.layout.number(),
         accumulate: 0,
         gated: 0,
+        act: x.dtype.ggml(),
     }
 }
 

@@ -9,7 +9,7 @@ use metallic_device::cpu::{Cpu, Options, Pinning};
 use metallic_device::{Binding, Device, Record, Rows, StepRows};
 use metallic_kernels::contract::{Case, Layout, Op, Params, Role, Variant};
 use metallic_kernels::matmul::{MatmulParams, pack};
-use metallic_kernels::{DType, OPS, quant};
+use metallic_kernels::{OPS, quant};
 
 /// A pattern no kernel writes by chance, and NaN in f32 and f16.
 const POISON: u8 = 0xFF;
@@ -33,23 +33,19 @@ fn arrange(case: &Case, variant: &Variant) -> Option<Case> {
         return Some(case);
     }
     let bytes = pack::bytes(dtype, layout, n, k)?;
-    let panel = pack::panel_bytes(dtype, k);
-    let stride = dtype.bytes(k)?;
     for at in case.packed.clone() {
         let rows = &case.operands[at].bytes;
         if rows.is_empty() {
             continue;
         }
         let mut packed = vec![0x55u8; bytes];
-        for (p, out) in packed.chunks_exact_mut(panel).enumerate() {
-            pack::pack_panel(dtype, &rows[p * 16 * stride..((p + 1) * 16 * stride).min(rows.len())], k, out);
-        }
+        pack::pack(dtype, layout, rows, n, k, &mut packed);
         case.operands[at].bytes = packed;
     }
     case.key.layout = layout;
     if case.key.op == "matmul" {
         let p = *case.params.get::<MatmulParams>();
-        case.params = Params::new(&MatmulParams { layout: 1, ..p });
+        case.params = Params::new(&MatmulParams { layout: layout.number(), ..p });
     }
     Some(case)
 }
@@ -107,10 +103,12 @@ fn check(op: &Op, variant: &Variant, case: &Case, got: &[Vec<u8>]) -> Result<f64
             }
             worst = worst.max(if allowed > 0.0 { error / allowed } else { 0.0 });
         }
-        if operand.role == Role::Output && operand.dtype == DType::F32 {
+        if operand.role == Role::Output && operand.dtype.block() == 1 {
             let mut named = vec![false; values.len()];
             at.iter().for_each(|&i| named[i] = true);
-            if let Some(i) = (0..values.len()).find(|&i| !named[i] && bytes[4 * i..4 * i + 4] != [POISON; 4]) {
+            if let Some(i) =
+                (0..values.len()).find(|&i| !named[i] && bytes[row * i..row * (i + 1)] != [POISON; 4][..row])
+            {
                 return Err(format!("operand {o} element {i} is outside of the result, but was written"));
             }
         }

@@ -109,7 +109,7 @@ mod tests {
     use std::sync::Arc;
 
     use metallic_kernels::DType;
-    use metallic_kernels::contract::{Args, Flags, Key, Layout, Native, Op, Params, Supports, Variant};
+    use metallic_kernels::contract::{Args, Flags, Key, Layout, Native, Op, Params, ParamsInfo, Supports, Variant};
 
     use crate::cpu::{Cpu, Options, Pinning};
     use crate::{Device, Error, Record, Rows, StepRows};
@@ -126,7 +126,7 @@ mod tests {
     }
 
     const fn op(name: &'static str) -> Op {
-        Op { name, manifest: "[]", native, cases: Vec::new, budget: |_| 0.0 }
+        Op { name, manifest: "[]", params: ParamsInfo::NONE, native, cases: Vec::new, budget: |_| 0.0 }
     }
 
     static FINE: Op = op("fine");
@@ -147,7 +147,8 @@ mod tests {
             note: String::new(),
         };
         let flags = Flags::NONE;
-        let key = Key { op: op.name, m: 1, n: 1, k: 1, batch: 1, w: DType::F32, layout: Layout::Row, flags };
+        let key =
+            Key { op: op.name, m: 1, n: 1, k: 1, batch: 1, w: DType::F32, act: DType::F32, layout: Layout::Row, flags };
         let params = Params::default();
         Record { op, variant: Arc::new(variant), key, params, operands: Vec::new(), rows: Rows::Tokens }
     }

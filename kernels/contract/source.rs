@@ -1,0 +1,74 @@
+//! Program text of GPU variants: a file of the op's folder and the headers that it includes, with knobs as macros.
+//!
+//! Development builds read the source tree, so that editing a kernel compiles no Rust; release builds hold every file.
+
+use std::borrow::Cow;
+use std::path::{Component, Path};
+
+use super::{Target, Variant};
+
+include!(concat!(env!("OUT_DIR"), "/sources.rs"));
+
+/// A kernel file's text with what it is compiled with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Path below the kernels folder, e.g. `matmul/matvec.metal`: how diagnostics name it.
+    pub path: String,
+    /// What it says.
+    pub text: Cow<'static, str>,
+    /// The variant's knobs, as macros.
+    pub macros: Vec<(String, String)>,
+}
+
+/// A source that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// Native code is linked, not compiled at run time.
+    #[error("{0} is native code")]
+    Native(String),
+    /// The file does not exist.
+    #[error("{variant} names kernels/{path}, which does not exist")]
+    Missing {
+        /// The variant.
+        variant: String,
+        /// The path below the kernels folder.
+        path: String,
+    },
+}
+
+/// The text of a file below the kernels folder, such as `msl/simd.h`; `None` where there is none.
+pub fn read(path: &str) -> Option<Cow<'static, str>> {
+    if let Some((_, text)) = EMBEDDED.iter().find(|(name, _)| *name == path) {
+        return Some(Cow::Borrowed(text));
+    }
+    let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
+    if !cfg!(debug_assertions) || !inside {
+        return None;
+    }
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok().map(Cow::Owned)
+}
+
+/// What `#include "name"` in the file `from` means: a file beside it, else one of the shared headers in `msl/`, else a path below
+/// the kernels folder. Gives the path of the file and its text.
+pub fn include(from: &str, name: &str) -> Option<(String, Cow<'static, str>)> {
+    let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+    [format!("{folder}/{name}"), format!("msl/{name}"), name.to_owned()]
+        .into_iter()
+        .find_map(|path| read(&path).map(|text| (path, text)))
+}
+
+impl Variant {
+    /// The program text of this variant.
+    ///
+    /// # Errors
+    /// Native code has none; a file that is not there.
+    pub fn text(&self) -> Result<Text, SourceError> {
+        if self.target() == Target::Cpu {
+            return Err(SourceError::Native(self.id()));
+        }
+        let path = format!("{}/{}", self.op, self.source);
+        let text = read(&path).ok_or_else(|| SourceError::Missing { variant: self.id(), path: path.clone() })?;
+        let macros = self.knobs.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        Ok(Text { path, text, macros })
+    }
+}

@@ -1,0 +1,59 @@
+// Argument structs of the ops. Written by `cargo run -p metallic-kernels --example params_header`; do not edit.
+#pragma once
+
+struct EmbedParams {
+    uint n; // Entries.
+    uint k; // Elements of an entry.
+    uint dtype; // Stored type, as its GGUF number.
+    uint layout; // Number of the layout of w.
+};
+
+struct NormParams {
+    uint k; // Elements of a group.
+    uint groups; // Groups of a row.
+    uint ldx; // Elements from one row of x to the next.
+    uint ldy; // Elements from one row of y to the next.
+    float eps; // Added to the mean square.
+};
+
+struct MatmulParams {
+    uint n; // Outputs of a row.
+    uint k; // Reduced dimension.
+    uint ldx; // Elements from one row of x to the next.
+    uint ldy; // Elements from one row of y to the next.
+    uint dtype; // Stored type of w, as its GGUF number.
+    uint layout; // Number of the layout of w and v.
+    uint accumulate; // 1 adds to what y holds.
+    uint gated; // 1 gates by a second matrix.
+    uint act; // Type of x, y and the bias, as its GGUF number.
+};
+
+struct RopeParams {
+    uint heads; // Query heads.
+    uint kv_heads; // Key and value heads.
+    uint head_dim; // Elements of a head.
+    uint dims; // Rotated elements of a head; the rest stays.
+    uint ld; // Elements from one row of qkv to the next.
+    uint pairing; // A `Pairing`.
+    uint kv_dtype; // Type of the pools, as its GGUF number.
+};
+
+struct AttentionParams {
+    uint heads; // Query heads.
+    uint kv_heads; // Key and value heads.
+    uint head_dim; // Elements of a head.
+    uint max_pages; // Entries of a page table row.
+    uint ldq; // Elements from one row of q to the next.
+    uint ldo; // Elements from one row of out to the next.
+    uint window; // Positions seen back, the token's own included; 0 for all.
+    uint kv_dtype; // Type of the pools, as its GGUF number.
+    float scale; // Factor on the scores.
+};
+
+struct SwigluParams {
+    uint k; // Columns of the result.
+};
+
+struct GatherParams {
+    uint k; // Columns.
+};
