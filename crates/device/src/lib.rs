@@ -3,7 +3,9 @@
 //! Every device is a folder of the same four files: `mod` (what it is), `buffer` (its memory), `program` (from variant
 //! to something runnable) and `queue` (a resolved plan, replayed every step). Only this crate has GPU FFI.
 
+pub mod cache;
 pub mod cpu;
+pub mod cuda;
 
 use std::any::Any;
 use std::sync::Arc;
