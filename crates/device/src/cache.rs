@@ -43,7 +43,10 @@ impl Cache {
     /// The user's cache of programs with `extension`: in `METALLIC_CACHE_DIR` where that is set, else in the system's usual
     /// place for caches. `None` where the system names no such place.
     pub fn user(extension: &'static str) -> Option<Cache> {
-        Some(Cache::at(&folder(&|name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from))?, extension))
+        Some(Cache::at(
+            &folder(&|name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from))?,
+            extension,
+        ))
     }
 
     /// A cache in `folder`, which need not exist yet.

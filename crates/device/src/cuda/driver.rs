@@ -187,6 +187,18 @@ impl Context {
         Ok((context, info))
     }
 
+    /// Lets the memory pool keep what is freed, instead of giving it back to the system at every wait.
+    pub fn keep_memory(&self) -> Result<(), Error> {
+        let mut pool = std::ptr::null_mut();
+        let mut all = u64::MAX;
+        let what = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        // SAFETY: the device exists, and the attribute is a number of 64 bits.
+        unsafe {
+            call!(cuDeviceGetDefaultMemPool(&mut pool, self.device))?;
+            call!(cuMemPoolSetAttribute(pool, what, (&raw mut all).cast()))
+        }
+    }
+
     /// Makes it the calling thread's context, as every other call needs.
     pub fn bind(&self) -> Result<(), Error> {
         // SAFETY: the context lives as long as this.

@@ -43,7 +43,7 @@ pub enum Error {
         reason: String,
     },
     /// A call of the driver failed.
-    #[error("{call} failed with {code}{place}")]
+    #[error("{call} failed with {code}{}", about(place))]
     Call {
         /// The call's name, as NVIDIA documents it.
         call: &'static str,
@@ -53,7 +53,7 @@ pub enum Error {
         place: Place,
     },
     /// A call of the run-time compiler failed, apart from what is wrong with a program.
-    #[error("{call} failed with {code}{place}")]
+    #[error("{call} failed with {code}{}", about(place))]
     Compiler {
         /// The call's name.
         call: &'static str,
@@ -62,6 +62,15 @@ pub enum Error {
         /// What it was about.
         place: Place,
     },
+    /// The kernels folder lacks a source.
+    #[error(transparent)]
+    Source(#[from] metallic_kernels::contract::SourceError),
+    /// The front end does not take a source.
+    #[error("{0}")]
+    Front(#[from] metallic_msl::Error),
+    /// A variant's launch geometry cannot be had.
+    #[error(transparent)]
+    Geometry(#[from] metallic_kernels::contract::GeometryError),
     /// A program does not compile.
     #[error("{place}: {message}{}", more(log))]
     Program {
@@ -82,7 +91,7 @@ pub enum Error {
         /// What it would get.
         got: String,
     },
-    /// The launch cannot be made from the variant.
+    /// The kernel cannot be launched so.
     #[error("{place}: {reason}")]
     Launch {
         /// The kernel.
@@ -93,6 +102,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// As every device says it, of `what` it was doing.
+    pub(super) fn during(self, what: &str) -> crate::Error {
+        let device = super::NAME.to_owned();
+        match self {
+            Error::NoDriver { .. } | Error::OldDriver { .. } | Error::NoDevice { .. } | Error::NoCompiler { .. } => {
+                crate::Error::Unavailable { device, reason: self.to_string() }
+            }
+            other => crate::Error::Call { device, call: what.to_owned(), reason: other.to_string() },
+        }
+    }
+
+    /// As every device says it, of a launch that cannot be prepared.
+    pub(super) fn preparing(self, record: &crate::Record) -> crate::Error {
+        let (device, op, variant) = (super::NAME.to_owned(), record.op.name, record.variant.id());
+        match self {
+            Error::Program { ref log, .. } => {
+                crate::Error::Compile { device, op, variant, log: format!("{self}\n{log}") }
+            }
+            Error::Front(why) => crate::Error::Compile { device, op, variant, log: why.to_string() },
+            other => other.during(&format!("preparing {op} variant {variant}")),
+        }
+    }
+
     /// The same error, said of `place` where it named none.
     pub(super) fn of(self, place: &Place) -> Error {
         match self {
@@ -118,6 +150,11 @@ pub enum Place {
         /// Its file.
         file: String,
     },
+    /// Something among several launches.
+    Among {
+        /// How many.
+        launches: usize,
+    },
     /// A line of a file.
     Line {
         /// Entry that was compiled.
@@ -133,10 +170,15 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Nowhere => Ok(()),
-            Place::Kernel { entry, file } => write!(f, ": kernel {entry} of {file}"),
-            Place::Line { entry, file, line } => write!(f, "{file}:{line}: kernel {entry}"),
+            Place::Kernel { entry, file } => write!(f, "kernel {entry} of {file}"),
+            Place::Among { launches } => write!(f, "one of {launches} launches; Execution::Each tells which"),
+            Place::Line { entry, file, line } => write!(f, "{file}:{line}: {entry}"),
         }
     }
+}
+
+fn about(place: &Place) -> String {
+    if *place == Place::Nowhere { String::new() } else { format!(": {place}") }
 }
 
 fn more(log: &str) -> String {

@@ -140,7 +140,8 @@ impl Nvrtc {
         let inner = |_| Error::Launch { place: source.place(), reason: "its text holds a zero byte".to_owned() };
         let text = CString::new(source.text).map_err(inner)?;
         let file = CString::new(source.file).map_err(inner)?;
-        let options = self.options(source).into_iter().map(CString::new).collect::<Result<Vec<_>, _>>().map_err(inner)?;
+        let options =
+            self.options(source).into_iter().map(CString::new).collect::<Result<Vec<_>, _>>().map_err(inner)?;
         let pointers: Vec<_> = options.iter().map(|o| o.as_ptr()).collect();
         let mut program = Program { calls: c, raw: std::ptr::null_mut() };
         let none = std::ptr::null();
@@ -310,7 +311,8 @@ fn builtins(library: &Path, (major, minor): (i32, i32)) -> Option<Library> {
 /// The toolkit's headers, where they lie beside the library as NVIDIA's packages have them.
 fn headers(library: &Path) -> Vec<PathBuf> {
     let beside = library.canonicalize().ok().and_then(|p| Some(p.parent()?.parent()?.join("include")));
-    let homes = ["CUDA_HOME", "CUDA_PATH"].iter().filter_map(std::env::var_os).map(|h| PathBuf::from(h).join("include"));
+    let homes =
+        ["CUDA_HOME", "CUDA_PATH"].iter().filter_map(std::env::var_os).map(|h| PathBuf::from(h).join("include"));
     let usual = PathBuf::from("/usr/local/cuda/include");
     beside.into_iter().chain(homes).chain([usual]).find(|p| p.join("cuda_fp16.h").is_file()).into_iter().collect()
 }

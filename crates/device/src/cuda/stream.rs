@@ -147,6 +147,12 @@ impl Event {
         Ok(Event { context: context.clone(), raw })
     }
 
+    /// Waits until it is reached; an event that was never recorded is.
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        // SAFETY: it lives.
+        unsafe { call!(cuEventSynchronize(self.raw)) }
+    }
+
     /// Seconds from this event to `end`; both must have been reached.
     ///
     /// # Errors

@@ -1,0 +1,334 @@
+//! Loaded kernels.
+
+use std::ffi::{CString, c_int, c_void};
+use std::sync::Arc;
+
+use cudarc::driver::sys::{self, CUfunction_attribute_enum as Attribute};
+
+use super::driver::{Context, call};
+use super::error::{Error, Place};
+
+/// A kernel on a device, ready to be launched; clones share it.
+#[derive(Clone)]
+pub struct Kernel(Arc<Loaded>);
+
+struct Loaded {
+    module: Module,
+    function: sys::CUfunction,
+    place: Place,
+    /// Bytes of each parameter.
+    params: Vec<usize>,
+    max_threads: usize,
+    registers: usize,
+    shared: usize,
+    local: usize,
+}
+
+// SAFETY: a function handle may be launched from any thread in its context.
+unsafe impl Send for Loaded {}
+// SAFETY: as above.
+unsafe impl Sync for Loaded {}
+
+impl Kernel {
+    /// Loads `entry` out of a cubin.
+    pub(super) fn load(context: &Arc<Context>, cubin: &[u8], entry: &str, place: Place) -> Result<Kernel, Error> {
+        context.bind()?;
+        let name = CString::new(entry)
+            .map_err(|_| Error::Launch { place: place.clone(), reason: "its name holds a zero byte".to_owned() })?;
+        let load = || -> Result<Loaded, Error> {
+            let mut module = Module { raw: std::ptr::null_mut(), context: context.clone() };
+            let mut function = std::ptr::null_mut();
+            // SAFETY: NVRTC made the cubin, or the cache gave back just what it made.
+            unsafe {
+                call!(cuModuleLoadData(&mut module.raw, cubin.as_ptr().cast()))?;
+                call!(cuModuleGetFunction(&mut function, module.raw, name.as_ptr()))?;
+            }
+            let ask = |what| -> Result<usize, Error> {
+                let mut value: c_int = 0;
+                // SAFETY: the function was just found.
+                unsafe { call!(cuFuncGetAttribute(&mut value, what, function)) }?;
+                Ok(value.max(0) as usize)
+            };
+            Ok(Loaded {
+                params: params(function),
+                max_threads: ask(Attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?,
+                registers: ask(Attribute::CU_FUNC_ATTRIBUTE_NUM_REGS)?,
+                shared: ask(Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?,
+                local: ask(Attribute::CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES)?,
+                place: place.clone(),
+                module,
+                function,
+            })
+        };
+        load().map(|l| Kernel(Arc::new(l))).map_err(|e| e.of(&place))
+    }
+
+    /// What errors call it.
+    pub fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// Registers a thread.
+    pub fn registers(&self) -> usize {
+        self.0.registers
+    }
+
+    /// Bytes of local memory a thread: spills, and arrays that are indexed at run time.
+    pub fn local(&self) -> usize {
+        self.0.local
+    }
+
+    /// Bytes of each parameter, in order.
+    pub fn params(&self) -> &[usize] {
+        &self.0.params
+    }
+
+    /// Threads of a block at most.
+    pub fn max_threads(&self) -> usize {
+        self.0.max_threads
+    }
+
+    pub(super) fn function(&self) -> sys::CUfunction {
+        self.0.function
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.0.module.context
+    }
+
+    /// Allows `bytes` of dynamic shared memory a block; without this, 48 KiB in all are allowed.
+    pub(super) fn allow_shared(&self, bytes: u32) -> Result<(), Error> {
+        if bytes as usize + self.0.shared <= 48 << 10 {
+            return Ok(());
+        }
+        let what = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        // SAFETY: the function lives.
+        unsafe { call!(cuFuncSetAttribute(self.0.function, what, bytes as c_int)) }.map_err(|e| e.of(&self.0.place))
+    }
+}
+
+/// The sizes of a function's parameters: asked for one after another until the driver says that there is none.
+fn params(function: sys::CUfunction) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    let (mut offset, mut size) = (0, 0);
+    // SAFETY: the function lives, and an index past the last is an error that changes nothing.
+    while unsafe { call!(cuFuncGetParamInfo(function, sizes.len(), &mut offset, &mut size)) }.is_ok() {
+        sizes.push(size);
+    }
+    sizes
+}
+
+struct Module {
+    raw: sys::CUmodule,
+    context: Arc<Context>,
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        if !self.raw.is_null() && self.context.bind().is_ok() {
+            // SAFETY: made by cuModuleLoadData; launches keep their kernels, and so their modules.
+            let _ = unsafe { call!(cuModuleUnload(self.raw)) };
+        }
+    }
+}
+
+/// One argument of a launch.
+#[derive(Clone, Copy, Debug)]
+pub enum Arg<'a> {
+    /// The address of device memory.
+    Address(u64),
+    /// A number of 32 bits.
+    Word(u32),
+    /// A struct by value, all of it.
+    Bytes(&'a [u8]),
+}
+
+/// How a kernel is launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Blocks.
+    pub grid: [u32; 3],
+    /// Threads of a block.
+    pub threads: [u32; 3],
+    /// Bytes of dynamic shared memory of a block.
+    pub shared: u32,
+    /// Whether it may begin before the launch ahead of it ends.
+    pub overlap: Overlap,
+}
+
+/// Whether a launch may begin before the one ahead of it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// It waits.
+    #[default]
+    Serial,
+    /// It begins as soon as the one ahead allows, and itself waits (`griddepcontrol.wait`) before it touches memory:
+    /// programmatic dependent launch, from compute capability 9.0.
+    Programmatic,
+}
+
+/// A launch with everything prepared: its parameters lie as the driver wants them.
+pub struct Launch {
+    kernel: Kernel,
+    packed: Packed,
+    shape: Shape,
+    attribute: Box<sys::CUlaunchAttribute>,
+}
+
+// SAFETY: what its pointers point to is its own, on the heap, and written by nobody.
+unsafe impl Send for Launch {}
+// SAFETY: as above.
+unsafe impl Sync for Launch {}
+
+impl Launch {
+    /// Prepares a launch of `kernel`.
+    ///
+    /// # Errors
+    /// Arguments that are not those that the kernel takes, and more threads than it can have.
+    pub fn new(kernel: &Kernel, shape: Shape, args: &[Arg<'_>]) -> Result<Launch, Error> {
+        let place = || kernel.place().clone();
+        let packed =
+            Packed::new(kernel.params(), args).map_err(|(want, got)| Error::Arguments { place: place(), want, got })?;
+        let threads = shape.threads.iter().map(|&t| t as usize).product::<usize>();
+        if threads == 0 || threads > kernel.max_threads() {
+            let reason = format!("{threads} threads a block; it can have 1 to {}", kernel.max_threads());
+            return Err(Error::Launch { place: place(), reason });
+        }
+        kernel.context().bind()?;
+        kernel.allow_shared(shape.shared)?;
+        let mut value = sys::CUlaunchAttributeValue { pad: [0; 64] };
+        value.programmaticStreamSerializationAllowed = 1;
+        let id = sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+        let attribute = Box::new(sys::CUlaunchAttribute { id, pad: [0; 4], value });
+        Ok(Launch { kernel: kernel.clone(), packed, shape, attribute })
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Gives the launch to `stream`, and does not wait. The context must be current, as every call of [`super::Cuda`] leaves it.
+    ///
+    /// # Safety
+    /// The memory at its addresses lives until the stream has run it, and is as large as the kernel takes it to be.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub unsafe fn run(&self, stream: &super::Stream, overlap: Overlap) -> Result<(), Error> {
+        let Shape { grid, threads, shared, .. } = self.shape;
+        let early = self.shape.overlap == Overlap::Programmatic && overlap == Overlap::Programmatic;
+        let config = sys::CUlaunchConfig {
+            gridDimX: grid[0],
+            gridDimY: grid[1],
+            gridDimZ: grid[2],
+            blockDimX: threads[0],
+            blockDimY: threads[1],
+            blockDimZ: threads[2],
+            sharedMemBytes: shared,
+            hStream: stream.raw(),
+            attrs: (&raw const *self.attribute).cast_mut(),
+            numAttrs: u32::from(early),
+        };
+        let params = self.packed.pointers.as_ptr().cast_mut();
+        // SAFETY: parameters are of the sizes that the kernel was compiled with; the rest is the caller's promise.
+        unsafe { call!(cuLaunchKernelEx(&config, self.kernel.function(), params, std::ptr::null_mut())) }
+            .map_err(|e| e.of(self.kernel.place()))
+    }
+}
+
+/// Parameters, and a pointer to each.
+struct Packed {
+    /// The pointers point here.
+    _values: Box<[[u64; 2]]>,
+    pointers: Box<[*mut c_void]>,
+}
+
+impl Packed {
+    /// Packs `args` for parameters of `sizes`; where they do not fit, gives what is wanted and what was got.
+    fn new(sizes: &[usize], args: &[Arg<'_>]) -> Result<Packed, (String, String)> {
+        let fits = |(size, arg): (&usize, &Arg<'_>)| match arg {
+            Arg::Address(_) => *size == 8,
+            Arg::Word(_) => *size == 4,
+            Arg::Bytes(bytes) => *size == bytes.len(),
+        };
+        if sizes.len() != args.len() || !sizes.iter().zip(args).all(fits) {
+            let bytes = |a: &Arg<'_>| match a {
+                Arg::Address(_) => "an address".to_owned(),
+                Arg::Word(_) => "4 bytes".to_owned(),
+                Arg::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            };
+            let got = args.iter().map(bytes).collect::<Vec<_>>().join(", ");
+            return Err((format!("{} parameters of {sizes:?} bytes", sizes.len()), format!("{}: {got}", args.len())));
+        }
+        let units: Vec<usize> = sizes.iter().map(|s| s.div_ceil(16)).collect();
+        let mut values = vec![[0u64; 2]; units.iter().sum()].into_boxed_slice();
+        let mut rest = &mut values[..];
+        let mut pointers = Vec::with_capacity(args.len());
+        for (arg, &count) in args.iter().zip(&units) {
+            let (own, others) = rest.split_at_mut(count);
+            rest = others;
+            let at = own.as_mut_ptr().cast::<u8>();
+            pointers.push(at.cast());
+            let word;
+            let address;
+            let bytes = match arg {
+                Arg::Address(a) => {
+                    address = a.to_ne_bytes();
+                    &address[..]
+                }
+                Arg::Word(w) => {
+                    word = w.to_ne_bytes();
+                    &word[..]
+                }
+                Arg::Bytes(b) => b,
+            };
+            // SAFETY: `own` has room for as many bytes as the parameter has, which `bytes` has, as checked above.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
+        }
+        Ok(Packed { _values: values, pointers: pointers.into_boxed_slice() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arg, Packed};
+
+    /// What the driver would read of each parameter.
+    fn seen(packed: &Packed, sizes: &[usize]) -> Vec<Vec<u8>> {
+        let read = |(p, size): (&*mut std::ffi::c_void, &usize)| {
+            // SAFETY: each parameter has as many bytes as its size says.
+            unsafe { std::slice::from_raw_parts(p.cast::<u8>(), *size) }.to_vec()
+        };
+        packed.pointers.iter().zip(sizes).map(read).collect()
+    }
+
+    #[test]
+    fn every_parameter_is_where_its_pointer_says() {
+        let block: Vec<u8> = (0..128).collect();
+        let args = [Arg::Address(0x1122_3344_5566_7788), Arg::Bytes(&block[..36]), Arg::Word(7), Arg::Address(9)];
+        let sizes = [8, 36, 4, 8];
+        let packed = Packed::new(&sizes, &args).unwrap();
+        let want = [
+            0x1122_3344_5566_7788u64.to_ne_bytes().to_vec(),
+            block[..36].to_vec(),
+            7u32.to_ne_bytes().to_vec(),
+            9u64.to_ne_bytes().to_vec(),
+        ];
+        assert_eq!(seen(&packed, &sizes), want);
+        assert!(packed.pointers.iter().all(|p| (*p as usize).is_multiple_of(8)));
+    }
+
+    #[test]
+    fn wrong_arguments_are_told_apart_by_number_and_size() {
+        let block = [0u8; 128];
+        let (want, got) = Packed::new(&[8, 36], &[Arg::Address(1)]).err().unwrap();
+        assert_eq!((want.as_str(), got.as_str()), ("2 parameters of [8, 36] bytes", "1: an address"));
+        assert!(Packed::new(&[8], &[Arg::Word(1)]).is_err());
+        assert!(Packed::new(&[4], &[Arg::Address(1)]).is_err());
+        assert!(Packed::new(&[129], &[Arg::Bytes(&block)]).is_err());
+        assert!(Packed::new(&[8], &[Arg::Bytes(&block)]).is_err());
+        assert!(Packed::new(&[128], &[Arg::Bytes(&block)]).is_ok());
+        assert!(Packed::new(&[], &[]).is_ok());
+    }
+}
