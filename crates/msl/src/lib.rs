@@ -10,6 +10,7 @@ mod diag;
 mod lower;
 mod options;
 mod reflect;
+pub mod support;
 
 pub use diag::{Diagnostic, Error, Place, Severity};
 pub use lower::{ConstantKey, LowerOptions, Lowered, Param, Target, Value};
