@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod cpu;
 pub mod cuda;
+pub mod metal;
 
 use std::any::Any;
 use std::sync::Arc;

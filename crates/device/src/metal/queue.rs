@@ -1,0 +1,252 @@
+//! A resolved plan on a Metal device: one command buffer a step.
+
+use std::sync::Arc;
+
+use metallic_kernels::contract::Params;
+use objc2::rc::Retained;
+use objc2::runtime::ProtocolObject;
+use objc2_foundation::NSString;
+use objc2_metal::{
+    MTLBarrierScope, MTLBuffer, MTLCommandBuffer, MTLCommandEncoder, MTLComputeCommandEncoder, MTLDispatchType,
+    MTLResourceUsage, MTLSize,
+};
+
+use super::barriers::{Barriers, Touch};
+use super::buffer::Memory;
+use super::device::{Context, failed, refused};
+use super::indirect::Indirect;
+use super::program::{Program, Programs};
+use super::timing::Timing;
+use super::{Encoding, NAME};
+use crate::{Error, Queue, Record, Rows, StepRows};
+
+/// Offsets of buffers in the `constant` address space are multiples of this on every Metal device.
+pub(super) const SLOT: usize = 256;
+
+/// Buffers that a kernel may have.
+const BUFFERS: usize = 31;
+
+/// A launch with nothing left to look up.
+pub(super) struct Launch {
+    pub program: Arc<Program>,
+    /// Buffer and first byte of each operand; the dummy where there is none.
+    pub operands: Vec<(Retained<ProtocolObject<dyn MTLBuffer>>, usize)>,
+    params: Params,
+    pub rows: Rows,
+    pub grid: MTLSize,
+    pub threads: MTLSize,
+    /// Whether earlier launches must be done first.
+    pub waits: bool,
+    /// Op, variant and entry, as faults name them.
+    pub label: Retained<NSString>,
+    max_rows: usize,
+}
+
+/// Byte of a row count in the arguments.
+pub(super) fn rows_slot(rows: Rows) -> usize {
+    match rows {
+        Rows::Tokens => 0,
+        Rows::Outputs => SLOT,
+    }
+}
+
+/// Byte of launch `i`'s arguments.
+pub(super) fn params_slot(i: usize) -> usize {
+    (2 + i) * SLOT
+}
+
+/// An argument block whole: a kernel looks at as much of it as its op's struct is long.
+fn bytes(params: &Params) -> &[u8] {
+    params.get::<[u8; 128]>()
+}
+
+/// Launches, their arguments, and how they reach the GPU.
+pub(super) struct MetalQueue {
+    context: Arc<Context>,
+    launches: Vec<Launch>,
+    /// Row counts, then every launch's arguments, in slots; the last slot stands in for absent operands.
+    arguments: Memory,
+    indirect: Option<Indirect>,
+    timing: Timing,
+    /// Keeps the operands' memory alive.
+    records: Vec<Record>,
+}
+
+// SAFETY: everything in it may be used from any thread, and runs take it exclusively.
+unsafe impl Send for MetalQueue {}
+
+impl MetalQueue {
+    pub fn new(
+        context: &Arc<Context>,
+        programs: &Programs,
+        records: &[Record],
+        encoding: Encoding,
+    ) -> Result<MetalQueue, Error> {
+        let arguments = Memory::shared(context, params_slot(records.len()) + SLOT)?;
+        let dummy = (arguments.buffer.0.clone(), params_slot(records.len()));
+        let mut barriers = Barriers::default();
+        let mut launches = Vec::with_capacity(records.len());
+        for (i, record) in records.iter().enumerate() {
+            crate::Memory::write(&arguments, params_slot(i), bytes(&record.params))?;
+            launches.push(resolve(record, programs, &dummy, &mut barriers)?);
+        }
+        let obstacle = launches.iter().find(|l| !l.program.indirect).map(|l| l.label.to_string());
+        let indirect = match (encoding, obstacle) {
+            (Encoding::Direct, _) | (Encoding::Auto, Some(_)) => None,
+            (Encoding::Indirect, Some(launch)) => {
+                let why = format!("the pipeline of {launch} cannot be launched from one");
+                return Err(failed("newIndirectCommandBuffer", why));
+            }
+            (_, None) if launches.is_empty() => None,
+            (_, None) => Some(Indirect::record(context, &launches, &arguments.buffer.0)?),
+        };
+        let timing = Timing::new(context, launches.len())?;
+        let (context, records) = (context.clone(), records.to_vec());
+        Ok(MetalQueue { context, launches, arguments, indirect, timing, records })
+    }
+
+    /// Puts the row counts where kernels read them.
+    fn set_rows(&self, rows: StepRows) -> Result<(), Error> {
+        assert!(self.launches.iter().all(|l| rows.of(l.rows) <= l.max_rows), "more rows than the plan was made for");
+        for which in [Rows::Tokens, Rows::Outputs] {
+            let count = u32::try_from(rows.of(which)).map_err(|e| failed("a row count", e.to_string()))?;
+            crate::Memory::write(&self.arguments, rows_slot(which), &count.to_ne_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Encodes a launch with the buffers and bytes that its kernel takes.
+    fn encode(&self, encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>, launch: &Launch) {
+        encoder.insertDebugSignpost(&launch.label);
+        encoder.setComputePipelineState(&launch.program.pipeline.0);
+        let count = launch.operands.len();
+        // SAFETY: offsets lie inside their buffers (checked when operands were bound), indices are below BUFFERS (checked by
+        // `resolve`), and setBytes copies the arguments.
+        unsafe {
+            for (i, (buffer, offset)) in launch.operands.iter().enumerate() {
+                encoder.setBuffer_offset_atIndex(Some(buffer), *offset, i);
+            }
+            let bytes = bytes(&launch.params);
+            encoder.setBytes_length_atIndex(std::ptr::NonNull::from(bytes).cast(), bytes.len(), count);
+            let rows = rows_slot(launch.rows);
+            encoder.setBuffer_offset_atIndex(Some(&self.arguments.buffer.0), rows, count + 1);
+        }
+        encoder.dispatchThreadgroups_threadsPerThreadgroup(launch.grid, launch.threads);
+    }
+
+    /// Names what an indirect command buffer reaches, where no residency set keeps it.
+    fn hold(&self, encoder: &ProtocolObject<dyn MTLComputeCommandEncoder>) {
+        if self.context.keeps_resident() {
+            return;
+        }
+        let usage = MTLResourceUsage::Read | MTLResourceUsage::Write;
+        encoder.useResource_usage(ProtocolObject::from_ref(&*self.arguments.buffer.0), MTLResourceUsage::Read);
+        let operands = self.records.iter().flat_map(|r| &r.operands).filter_map(|b| b.buffer.as_ref());
+        for memory in operands.filter_map(|b| b.memory::<Memory>()) {
+            match memory.heap() {
+                Some(heap) => encoder.useHeap(heap),
+                None => encoder.useResource_usage(ProtocolObject::from_ref(&*memory.buffer.0), usage),
+            }
+        }
+    }
+}
+
+fn resolve(
+    record: &Record,
+    programs: &Programs,
+    dummy: &(Retained<ProtocolObject<dyn MTLBuffer>>, usize),
+    barriers: &mut Barriers,
+) -> Result<Launch, Error> {
+    let variant = &record.variant;
+    let wrong =
+        |log: String| Error::Compile { device: NAME.to_owned(), op: record.op.name, variant: variant.id(), log };
+    let geometry = variant.geometry(&record.key).map_err(|e| wrong(e.to_string()))?;
+    let program = programs.get(variant)?;
+    let threads = geometry.threads.iter().map(|&t| t as usize).product::<usize>();
+    if threads > program.max_threads {
+        let max = program.max_threads;
+        return Err(wrong(format!("{threads} threads a threadgroup asked for, {max} possible for this pipeline")));
+    }
+    let count = record.operands.len();
+    if count + 2 > BUFFERS {
+        return Err(wrong(format!(
+            "{count} operands, but a kernel has {BUFFERS} buffers, two of them for arguments and rows"
+        )));
+    }
+    if let Some((index, _)) = program.buffers.iter().find(|(index, _)| *index > count + 1) {
+        let log = format!("buffer({index}) is used, but the op has {count} operands, its arguments and a row count");
+        return Err(wrong(log));
+    }
+    let mut operands = Vec::with_capacity(count);
+    let mut touches = Vec::with_capacity(count);
+    for (i, binding) in record.operands.iter().enumerate() {
+        let Some(buffer) = &binding.buffer else {
+            operands.push(dummy.clone());
+            continue;
+        };
+        let memory = buffer.memory::<Memory>().ok_or_else(|| Error::Foreign {
+            device: NAME.to_owned(),
+            op: record.op.name,
+            operand: i,
+        })?;
+        if let Some((_, writes)) = program.buffers.iter().find(|(index, _)| *index == i) {
+            let (start, end) = (binding.offset, binding.offset + binding.len);
+            let buffer = Retained::as_ptr(&memory.buffer.0) as *const () as usize;
+            touches.push(Touch { buffer, start, end, writes: *writes });
+        }
+        operands.push((memory.buffer.0.clone(), binding.offset));
+    }
+    let size = |[width, height, depth]: [u32; 3]| MTLSize {
+        width: width as usize,
+        height: height as usize,
+        depth: depth as usize,
+    };
+    let label = format!("{} {} entry {}", record.op.name, variant.id(), variant.entry);
+    Ok(Launch {
+        program,
+        operands,
+        params: record.params,
+        rows: record.rows,
+        grid: size(geometry.grid),
+        threads: size(geometry.threads),
+        waits: barriers.before(&touches),
+        label: NSString::from_str(&label),
+        max_rows: record.key.m,
+    })
+}
+
+impl Queue for MetalQueue {
+    fn run(&mut self, rows: StepRows) -> Result<(), Error> {
+        self.set_rows(rows)?;
+        self.context.submit("a plan", |commands| {
+            let encoder = commands
+                .computeCommandEncoderWithDispatchType(MTLDispatchType::Concurrent)
+                .ok_or_else(|| refused("computeCommandEncoder"))?;
+            encoder.setLabel(Some(&NSString::from_str("plan")));
+            self.hold(&encoder);
+            if let Some(indirect) = &self.indirect {
+                indirect.execute(&encoder);
+            } else {
+                for launch in self.launches.iter().filter(|l| rows.of(l.rows) > 0) {
+                    if launch.waits {
+                        encoder.memoryBarrierWithScope(MTLBarrierScope::Buffers);
+                    }
+                    self.encode(&encoder, launch);
+                }
+            }
+            encoder.endEncoding();
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error> {
+        self.set_rows(rows)?;
+        let launches: Vec<usize> = (0..self.launches.len()).filter(|&i| rows.of(self.launches[i].rows) > 0).collect();
+        self.timing.measure(&self.context, &launches, seconds, &|encoder, i| {
+            encoder.setLabel(Some(&self.launches[i].label));
+            self.hold(encoder);
+            self.encode(encoder, &self.launches[i]);
+        })
+    }
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Type-checks and lints the Metal device on a machine without Metal: every Rust line of it, and not one instruction is run.
+#
+# objc2-metal links its framework by an attribute that only Apple's targets accept. A copy with that attribute taken off stands
+# in for it, in a shadow of this workspace below the target folder; objc2 is told to expect GNUstep's runtime (`metal_check`).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target/metal-check"
+work=$(cd "$target/metal-check" && pwd)
+
+# The lock file decides the version; a machine that has fetched it once needs no network.
+where() { cargo metadata --locked --offline --format-version 1 2>/dev/null; }
+metadata=$(where) || { cargo fetch --locked && metadata=$(where); }
+crate=$(printf '%s' "$metadata" | grep -o '"manifest_path":"[^"]*/objc2-metal-[0-9.]*/Cargo.toml"' | cut -d'"' -f4 | xargs dirname)
+
+copy=$work/$(basename "$crate")
+if [ ! -d "$copy" ]; then
+  cp -R "$crate" "$copy.$$"
+  grep -rl 'kind = "framework"' "$copy.$$/src" | xargs sed -i.bak -E 's/^#\[link\(name = "[A-Za-z]+", kind = "framework"\)\]$//'
+  mv "$copy.$$" "$copy"
+fi
+
+mkdir -p "$work/shadow"
+for entry in crates kernels; do ln -sfn "$root/$entry" "$work/shadow/$entry"; done
+cp Cargo.lock "$work/shadow/Cargo.lock"
+{ cat Cargo.toml; printf '\n[patch.crates-io]\nobjc2-metal = { path = "%s" }\n' "$copy"; } > "$work/shadow/Cargo.toml.$$"
+mv "$work/shadow/Cargo.toml.$$" "$work/shadow/Cargo.toml"
+
+export RUSTFLAGS="--cfg metal_check" CARGO_TARGET_DIR=$work/target
+cd "$work/shadow"
+cargo clippy --offline --quiet -p metallic-device "$@" -- -D warnings
+echo "check_metal: the Metal device type-checks and lints clean; it was not run"
