@@ -10,6 +10,7 @@ pub mod metal;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use metallic_kernels::contract::{Key, Limits, Op, Params, Variant};
 
@@ -340,4 +341,47 @@ pub trait Queue: Send {
     /// # Errors
     /// As [`Queue::run`].
     fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error>;
+
+    /// Runs every launch `times` times over, waits for the end, and tells how long that took. What is measured is what
+    /// [`Queue::run`] does: a device that captures graphs replays its graph.
+    ///
+    /// # Panics
+    /// As [`Queue::run`].
+    ///
+    /// # Errors
+    /// As [`Queue::run`].
+    fn time(&mut self, rows: StepRows, times: usize) -> Result<Timing, Error> {
+        let start = Instant::now();
+        for _ in 0..times {
+            self.run(rows)?;
+        }
+        Ok(Timing { device: None, host: start.elapsed().as_secs_f64() })
+    }
+
+    /// What this queue runs, one entry a record, as resolved and not as asked for; empty where the device does not tell.
+    fn launched(&self) -> Vec<Launched> {
+        Vec::new()
+    }
+}
+
+/// How long a replay took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timing {
+    /// Seconds by the device's own clock, from the start of the first launch to the end of the last; `None` where it has none.
+    pub device: Option<f64>,
+    /// Seconds by the host's clock, from the call to its return.
+    pub host: f64,
+}
+
+/// A launch as a device resolved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// `family/name` of the variant.
+    pub variant: String,
+    /// The entry that runs.
+    pub entry: String,
+    /// Threadgroups along x, y and z; workers of the pool on a CPU.
+    pub grid: [u32; 3],
+    /// Threads of a threadgroup along x, y and z; 1 on a CPU.
+    pub threads: [u32; 3],
 }

@@ -9,14 +9,14 @@ use metallic_kernels::contract::{Args, Slice};
 use super::buffer::Memory;
 use super::pool::{Barrier, Pool};
 use super::program::Program;
-use crate::{Error, Memory as _, Queue, Record, StepRows};
+use crate::{Error, Launched, Memory as _, Queue, Record, StepRows, Timing};
 
 /// Launches, their scratch, and the pool that runs them.
 pub(super) struct CpuQueue {
     pool: Arc<Pool>,
     programs: Vec<Program>,
     /// Keeps the operands' memory alive.
-    _records: Vec<Record>,
+    records: Vec<Record>,
     scratch: Memory,
 }
 
@@ -26,7 +26,7 @@ impl CpuQueue {
             records.iter().map(|r| Program::resolve(r, super::NAME, pool.workers())).collect::<Result<Vec<_>, _>>()?;
         let bytes = programs.iter().map(|p| p.scratch).max().unwrap_or(0);
         let scratch = super::memory(bytes)?;
-        Ok(CpuQueue { pool, programs, _records: records.to_vec(), scratch })
+        Ok(CpuQueue { pool, programs, records: records.to_vec(), scratch })
     }
 
     /// Runs one launch on one worker. False where another worker panicked.
@@ -101,6 +101,26 @@ impl Queue for CpuQueue {
 
     fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error> {
         self.walk(rows, Some(seconds))
+    }
+
+    /// The device's seconds are the first worker's, between the pool's start and its end.
+    fn time(&mut self, rows: StepRows, times: usize) -> Result<Timing, Error> {
+        let mut seconds = vec![0.0; self.programs.len()];
+        let start = Instant::now();
+        for _ in 0..times {
+            self.walk(rows, Some(&mut seconds))?;
+        }
+        Ok(Timing { device: Some(seconds.iter().sum()), host: start.elapsed().as_secs_f64() })
+    }
+
+    fn launched(&self) -> Vec<Launched> {
+        let of = |r: &Record| Launched {
+            variant: r.variant.id(),
+            entry: r.variant.entry.clone(),
+            grid: [self.pool.workers() as u32, 1, 1],
+            threads: [1; 3],
+        };
+        self.records.iter().map(of).collect()
     }
 }
 
