@@ -12,6 +12,11 @@
 #define MSL_THREADGROUP(type, name, dims) __shared__ MSL_UNPAREN type name MSL_UNPAREN dims
 #define MSL_DYNAMIC_THREADGROUP(T, offset) (reinterpret_cast<T *>(::msl::impl::dynamic_threadgroup() + (offset)))
 
+// First statement of every entry's wrapper. A device that begins a launch before the one ahead of it ends defines this as the wait.
+#ifndef MSL_ENTRY_BEGIN
+#define MSL_ENTRY_BEGIN
+#endif
+
 namespace msl {
 namespace impl {
 

@@ -40,6 +40,11 @@ pub(super) fn check(call: &'static str, result: CUresult) -> Result<(), Error> {
     }
 }
 
+/// Why a library cannot be loaded, in the system's words.
+pub(super) fn reason(why: &libloading::Error) -> String {
+    std::error::Error::source(why).map_or_else(|| why.to_string(), ToString::to_string)
+}
+
 /// Oldest driver that has every call used here.
 const NEEDS: (i32, i32) = (12, 4);
 
@@ -52,7 +57,7 @@ const LIBRARY: &str = if cfg!(target_os = "windows") { "nvcuda.dll" } else { "li
 pub(super) fn start() -> Result<(i32, i32), Error> {
     // SAFETY: loading runs the initialisers of NVIDIA's driver.
     if let Err(why) = unsafe { libloading::Library::new(LIBRARY) } {
-        return Err(Error::NoDriver { library: LIBRARY, reason: why.to_string() });
+        return Err(Error::NoDriver { library: LIBRARY, reason: reason(&why) });
     }
     let mut version = 0;
     // SAFETY: the driver is there, and cuInit may be called any number of times.

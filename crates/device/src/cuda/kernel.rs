@@ -68,6 +68,14 @@ impl Kernel {
         &self.0.place
     }
 
+    /// Its name in the program that it was loaded from.
+    pub fn entry(&self) -> &str {
+        match &self.0.place {
+            Place::Kernel { entry, .. } | Place::Line { entry, .. } => entry,
+            Place::Nowhere | Place::Among { .. } => "",
+        }
+    }
+
     /// Registers a thread.
     pub fn registers(&self) -> usize {
         self.0.registers
@@ -206,6 +214,11 @@ impl Launch {
     /// The kernel.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    /// How it is launched.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// Gives the launch to `stream`, and does not wait. The context must be current, as every call of [`super::Cuda`] leaves it.

@@ -27,7 +27,7 @@ pub use driver::{Code, Info, list};
 pub use error::{Error, Place};
 pub use kernel::{Arg, Kernel, Launch, Overlap, Shape};
 pub use nvrtc::{Nvrtc, Source};
-pub use program::Program;
+pub use program::{Program, WAIT};
 pub use queue::{CudaQueue, Execution};
 pub use stream::{Event, Graph, Stream};
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libloading::Library;
 
+use super::driver::reason;
 use super::error::{Error, Place};
 
 type Status = c_int;
@@ -106,9 +107,9 @@ impl Nvrtc {
 
     fn open(path: &Path) -> Result<Nvrtc, String> {
         // SAFETY: loading runs the library's own initialisers; it is NVIDIA's compiler or what the user named as that.
-        let library = unsafe { Library::new(path) }.map_err(|e| e.to_string())?;
+        let library = unsafe { Library::new(path) }.map_err(|e| reason(&e))?;
         // SAFETY: each name has the type that NVIDIA's nvrtc.h gives it.
-        let calls = unsafe { Calls::of(&library) }.map_err(|e| e.to_string())?;
+        let calls = unsafe { Calls::of(&library) }.map_err(|e| reason(&e))?;
         let mut version = (0, 0);
         // SAFETY: two integers to write.
         let status = unsafe { (calls.version)(&mut version.0, &mut version.1) };
@@ -314,7 +315,10 @@ fn headers(library: &Path) -> Vec<PathBuf> {
     let homes =
         ["CUDA_HOME", "CUDA_PATH"].iter().filter_map(std::env::var_os).map(|h| PathBuf::from(h).join("include"));
     let usual = PathBuf::from("/usr/local/cuda/include");
-    beside.into_iter().chain(homes).chain([usual]).find(|p| p.join("cuda_fp16.h").is_file()).into_iter().collect()
+    let mut all = beside.into_iter().chain(homes).chain([usual]);
+    let found = all.find(|p| p.join("cuda_fp16.h").is_file());
+    // From CUDA 13 on, what those headers include lies in a folder of its own.
+    found.into_iter().flat_map(|p| [p.join("cccl"), p]).filter(|p| p.is_dir()).collect()
 }
 
 #[cfg(test)]

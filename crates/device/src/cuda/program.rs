@@ -28,11 +28,11 @@ pub struct Program {
 /// Language version that our kernels are written for: Metal 3.1 has bfloat.
 const METAL_VERSION: u32 = 310;
 
-/// What a lowered text calls the place, first in its kernel, where a launch that began early waits for the one ahead.
+/// What a lowered text calls the statement, first in its kernel, where a launch that began early waits for the one ahead.
 const ENTRY_BEGIN: &str = "MSL_ENTRY_BEGIN";
 
-/// Lets the next launch begin, then waits for the one before.
-const WAIT: &str = "asm volatile(\"griddepcontrol.launch_dependents;\\n\\tgriddepcontrol.wait;\" ::: \"memory\");";
+/// First in a kernel that may begin early: lets the next launch begin, then waits for the one before.
+pub const WAIT: &str = "asm volatile(\"griddepcontrol.launch_dependents;\\n\\tgriddepcontrol.wait;\" ::: \"memory\");";
 
 impl Program {
     /// The program of `variant`, for an architecture of compute capability `capability`.
@@ -75,10 +75,12 @@ impl Program {
             .collect();
         let options = LowerOptions { entry: &variant.entry, constants: &constants, inline_buffers: &inline };
         let lowered = unit.lower(metallic_msl::Target::Cuda, &options)?;
-        let overlap = if lowered.text.contains(ENTRY_BEGIN) { overlap } else { Overlap::Serial };
+        let waits = lowered.text.contains(&format!("{ENTRY_BEGIN};"));
+        let overlap = if waits { overlap } else { Overlap::Serial };
         let mut options = vec!["--device-as-default-execution-space".to_owned()];
-        let begin = if overlap == Overlap::Programmatic { WAIT } else { "" };
-        options.push(format!("--define-macro={ENTRY_BEGIN}={begin}"));
+        if overlap == Overlap::Programmatic {
+            options.push(format!("--define-macro={ENTRY_BEGIN}={WAIT}"));
+        }
         Ok(Program {
             file: text.path.clone(),
             entry: lowered.symbol,

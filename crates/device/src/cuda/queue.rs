@@ -1,6 +1,7 @@
 //! A resolved plan on a GPU: launches with everything prepared, captured into one graph.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use metallic_kernels::contract::Variant;
 use metallic_msl::Param;
@@ -11,7 +12,7 @@ use super::kernel::{Arg, Kernel, Launch, Overlap, Shape};
 use super::program::Program;
 use super::stream::{Event, Graph, Stream};
 use super::{NAME, Shared, lock};
-use crate::{Queue, Record, Rows, StepRows};
+use crate::{Launched, Queue, Record, Rows, StepRows, Timing};
 
 /// How a queue gives its launches to the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +61,8 @@ pub struct CudaQueue {
     counts: Memory,
     /// Most rows for each launch.
     most: Vec<(Rows, usize)>,
-    /// Keeps the operands' memory alive.
-    _records: Vec<Record>,
+    /// They keep the operands' memory alive.
+    records: Vec<Record>,
     shared: Arc<Shared>,
 }
 
@@ -86,13 +87,22 @@ impl CudaQueue {
             current: None,
             counts,
             most: records.iter().map(|r| (r.rows, r.key.m)).collect(),
-            _records: records.to_vec(),
+            records: records.to_vec(),
             shared: shared.clone(),
         };
         if !queue.launches.is_empty() {
-            queue.graph = Some(shared.stream.capture(|| queue.each(Overlap::Programmatic)).map_err(making)?);
+            queue.graph = Some(queue.graph(Overlap::Programmatic).map_err(making)?);
         }
         Ok(queue)
+    }
+
+    /// A graph of the launches, begun early or not where the device and the kernels allow it. It must not run once this queue
+    /// is gone.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn graph(&self, overlap: Overlap) -> Result<Graph, Error> {
+        self.shared.stream.capture(|| self.each(overlap))
     }
 
     /// The stream that it runs in.
@@ -153,18 +163,29 @@ impl CudaQueue {
 
     fn go(&mut self, rows: StepRows) -> Result<(), Error> {
         self.set_rows(rows)?;
-        match self.execution {
-            Execution::Graph => self.replay()?,
-            Execution::Stream => self.launch()?,
-            Execution::Each => {
-                for l in &self.launches {
-                    // SAFETY: as in `each`.
-                    unsafe { l.run(&self.shared.stream, Overlap::Serial) }?;
-                    self.shared.stream.wait().map_err(|e| e.of(l.kernel().place()))?;
-                }
-            }
-        }
+        self.start()?;
         self.shared.stream.wait().map_err(|e| e.of(&self.place()))
+    }
+
+    /// Gives a step to the stream, in the way that was chosen.
+    fn start(&self) -> Result<(), Error> {
+        match self.execution {
+            Execution::Graph => self.replay(),
+            Execution::Stream => self.launch(),
+            Execution::Each => self.launches.iter().try_for_each(|l| {
+                // SAFETY: as in `each`.
+                unsafe { l.run(&self.shared.stream, Overlap::Serial) }?;
+                self.shared.stream.wait().map_err(|e| e.of(l.kernel().place()))
+            }),
+        }
+    }
+
+    fn repeat(&mut self, rows: StepRows, times: usize) -> Result<Timing, Error> {
+        self.set_rows(rows)?;
+        let clock = Instant::now();
+        let device = self.shared.stream.time::<Error>(|| (0..times).try_for_each(|_| self.start()));
+        let device = device.map_err(|e| e.of(&self.place()))?;
+        Ok(Timing { device: Some(device), host: clock.elapsed().as_secs_f64() })
     }
 
     /// What an error that only shows at the end is about.
@@ -216,6 +237,18 @@ impl Queue for CudaQueue {
 
     fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), crate::Error> {
         self.measure(rows, seconds).map_err(|e| e.during("a timed step"))
+    }
+
+    fn time(&mut self, rows: StepRows, times: usize) -> Result<Timing, crate::Error> {
+        self.repeat(rows, times).map_err(|e| e.during("timed steps"))
+    }
+
+    fn launched(&self) -> Vec<Launched> {
+        let of = |(r, l): (&Record, &Launch)| {
+            let Shape { grid, threads, .. } = *l.shape();
+            Launched { variant: r.variant.id(), entry: l.kernel().entry().to_owned(), grid, threads }
+        };
+        self.records.iter().zip(&self.launches).map(of).collect()
     }
 }
 
