@@ -11,6 +11,9 @@ const HOST: &[(&str, &str)] = &[
     ("integer.h", INTEGER),
     ("simd.h", SIMD),
     ("atomic.h", ATOMIC),
+    ("matrix.h", MATRIX),
+    ("simdgroup_matrix.h", SIMDGROUP_MATRIX),
+    ("pack.h", PACK),
 ];
 
 const CUDA: &[(&str, &str)] = &[
@@ -21,6 +24,9 @@ const CUDA: &[(&str, &str)] = &[
     ("integer.h", INTEGER),
     ("simd.h", SIMD),
     ("atomic.h", ATOMIC),
+    ("matrix.h", MATRIX),
+    ("simdgroup_matrix.h", SIMDGROUP_MATRIX),
+    ("pack.h", PACK),
 ];
 
 const TYPES: &str = include_str!("../support/types.h");
@@ -29,6 +35,9 @@ const MATH: &str = include_str!("../support/math.h");
 const INTEGER: &str = include_str!("../support/integer.h");
 const SIMD: &str = include_str!("../support/simd.h");
 const ATOMIC: &str = include_str!("../support/atomic.h");
+const MATRIX: &str = include_str!("../support/matrix.h");
+const SIMDGROUP_MATRIX: &str = include_str!("../support/simdgroup_matrix.h");
+const PACK: &str = include_str!("../support/pack.h");
 
 /// The headers of the support library for `target`, by name, in the order in which they are to be concatenated. None
 /// includes another, and none includes a system header.

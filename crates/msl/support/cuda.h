@@ -9,7 +9,7 @@
 #define MSL_PASS
 #define MSL_UNROLL _Pragma("unroll")
 #define MSL_UNPAREN(...) __VA_ARGS__
-#define MSL_THREADGROUP(type, name, dims) __shared__ MSL_UNPAREN type name MSL_UNPAREN dims
+#define MSL_THREADGROUP(type, name, dims) __shared__ __align__(16) MSL_UNPAREN type name MSL_UNPAREN dims
 #define MSL_DYNAMIC_THREADGROUP(T, offset) (reinterpret_cast<T *>(::msl::impl::dynamic_threadgroup() + (offset)))
 
 // First statement of every entry's wrapper. A device that begins a launch before the one ahead of it ends defines this as the wait.
@@ -119,13 +119,32 @@ MSL_FN u32 b2_mul(u32 a, u32 b) { return b2_fma(a, b, 0x80008000); }
 #endif
 MSL_FN float divide(float a, float b) { return __fdividef(a, b); }
 
-MSL_FN u32 lane() {
+MSL_FN u32 physical_lane() {
     u32 r;
     asm("mov.u32 %0, %%laneid;" : "=r"(r));
     return r;
 }
+// A kernel that looks at the elements of simdgroup matrices has its lanes renamed, so that Metal's layout of a matrix is the tensor
+// core's: the bits of a lane 4 3 2 1 0 are those of the hardware's lane 4 1 3 2 0. All that names a lane goes through these two.
+#ifdef MSL_USES_THREAD_ELEMENTS
+MSL_FN u32 to_logical(u32 m) { return (m & 17) | (m & 2) << 2 | (m & 12) >> 1; }
+MSL_FN u32 to_physical(u32 l) { return (l & 17) | (l & 8) >> 2 | (l & 6) << 1; }
+MSL_FN u32 lanes_to_logical(u32 mask) {
+    // Swaps bits 1 and 3, then 1 and 2, of every index into the mask.
+    u32 t = (mask ^ mask >> 6) & 0x00cc00ccu;
+    mask ^= t ^ t << 6;
+    t = (mask ^ mask >> 2) & 0x0c0c0c0cu;
+    return mask ^ t ^ t << 2;
+}
+#else
+MSL_FN u32 to_logical(u32 m) { return m; }
+MSL_FN u32 to_physical(u32 l) { return l; }
+MSL_FN u32 lanes_to_logical(u32 mask) { return mask; }
+#endif
+MSL_FN u32 lane() { return to_logical(physical_lane()); }
 MSL_FN u32 thread_index() {
-    return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    u32 i = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    return (i & ~31u) | to_logical(i & 31);
 }
 MSL_FN u32 threads() { return blockDim.x * blockDim.y * blockDim.z; }
 

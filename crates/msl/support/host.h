@@ -13,7 +13,7 @@
     typedef MSL_UNPAREN type msl_threadgroup_##name MSL_UNPAREN dims;                                 \
     msl_threadgroup_##name &name = *static_cast<msl_threadgroup_##name *>(                            \
         ::msl::impl::runtime->threadgroup_alloc(id, sizeof(msl_threadgroup_##name),                   \
-                                                alignof(msl_threadgroup_##name), #name, __FILE__, __LINE__))
+                                                alignof(msl_threadgroup_##name) > 16 ? alignof(msl_threadgroup_##name) : 16, #name, __FILE__, __LINE__))
 #define MSL_THREADGROUP(type, name, dims) MSL_THREADGROUP_(type, name, dims, __COUNTER__)
 
 namespace msl {

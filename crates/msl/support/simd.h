@@ -83,12 +83,31 @@ template <class V, class F> MSL_FN V by_words(V v, F f) {
         return __builtin_bit_cast(V, words);
     }
 }
+// Lanes are named as the kernel names them; `mask` is the hardware's.
 template <class V> MSL_FN V shuffle(unsigned mask, V v, unsigned from) {
-    return by_words(v, [=](unsigned w) { return __shfl_sync(mask, w, (int)from); });
+    return by_words(v, [=](unsigned w) { return __shfl_sync(mask, w, (int)to_physical(from)); });
 }
 template <class V> MSL_FN V shuffle_xor(unsigned mask, V v, unsigned bits) {
-    return by_words(v, [=](unsigned w) { return __shfl_xor_sync(mask, w, (int)bits); });
+    return by_words(v, [=](unsigned w) { return __shfl_xor_sync(mask, w, (int)to_physical(bits)); });
 }
+template <int width, class V> MSL_FN V shuffle_up(unsigned mask, V v, unsigned by) {
+#ifdef MSL_USES_THREAD_ELEMENTS
+    unsigned me = lane();
+    return shuffle(mask, v, me % width >= by ? me - by : me);
+#else
+    return by_words(v, [=](unsigned w) { return __shfl_up_sync(mask, w, by, width); });
+#endif
+}
+template <int width, class V> MSL_FN V shuffle_down(unsigned mask, V v, unsigned by) {
+#ifdef MSL_USES_THREAD_ELEMENTS
+    unsigned me = lane();
+    return shuffle(mask, v, me % width + by < width ? me + by : me);
+#else
+    return by_words(v, [=](unsigned w) { return __shfl_down_sync(mask, w, by, width); });
+#endif
+}
+MSL_FN unsigned first_lane(unsigned mask) { return __ffs(lanes_to_logical(mask)) - 1; }
+MSL_FN unsigned quad(unsigned mask) { return lanes_to_logical(mask) >> (lane() & ~3u) & 15; }
 template <class Op, class V> MSL_FN V reduce_word(unsigned mask, V v) {
     unsigned r;
     if constexpr (Op::integer == 1) asm volatile("redux.sync.add.s32 %0, %1, %2;" : "=r"(r) : "r"((unsigned)v), "r"(mask));
@@ -102,10 +121,11 @@ template <class Op, class V> MSL_FN V reduce_word(unsigned mask, V v) {
     return (V)r;
 }
 
-// The lanes of `mask` in ascending order, all of them at once.
+// The active lanes in ascending order.
 template <class Op, class V> MSL_NOINLINE_FN V reduce_some(unsigned mask, V v) {
-    V r = shuffle(mask, v, __ffs(mask) - 1);
-    for (unsigned rest = mask & (mask - 1); rest; rest &= rest - 1) r = Op::apply(r, shuffle(mask, v, __ffs(rest) - 1));
+    unsigned lanes = lanes_to_logical(mask);
+    V r = shuffle(mask, v, __ffs(lanes) - 1);
+    for (lanes &= lanes - 1; lanes; lanes &= lanes - 1) r = Op::apply(r, shuffle(mask, v, __ffs(lanes) - 1));
     return r;
 }
 template <class Op, int width, class V> MSL_FN V butterfly(V v) {
@@ -123,12 +143,12 @@ template <class Op, class V> MSL_FN V reduce(V v) {
 template <class Op, class V> MSL_FN V quad_reduce(V v) {
     unsigned mask = active();
     if (mask == 0xffffffffu) return butterfly<Op, 4>(v);
-    unsigned mine = lane() & ~3u;
+    unsigned mine = lane() & ~3u, here = quad(mask);
     V r = v;
     bool first = true;
     for (unsigned i = 0; i < 4; ++i) {
         V other = shuffle(mask, v, mine + i);
-        if (!(mask >> (mine + i) & 1)) continue;
+        if (!(here >> i & 1)) continue;
         r = first ? other : Op::apply(r, other);
         first = false;
     }
@@ -140,15 +160,15 @@ template <class Op, int inclusive, int width, class V> MSL_FN V prefix(V v, V un
     if (mask == 0xffffffffu) {
         V sum = v;
         MSL_UNROLL for (int i = 1; i < width; i *= 2) {
-            V other = by_words(sum, [=](unsigned w) { return __shfl_up_sync(0xffffffffu, w, i, width); });
+            V other = shuffle_up<width>(0xffffffffu, sum, i);
             if ((int)(me % width) >= i) sum = Op::apply(other, sum);
         }
         if constexpr (inclusive) return sum;
-        V below = by_words(sum, [=](unsigned w) { return __shfl_up_sync(0xffffffffu, w, 1, width); });
+        V below = shuffle_up<width>(0xffffffffu, sum, 1);
         return me % width == 0 ? unit : below;
     }
     V sum = unit;
-    for (unsigned rest = mask; rest; rest &= rest - 1) {
+    for (unsigned rest = lanes_to_logical(mask); rest; rest &= rest - 1) {
         unsigned i = __ffs(rest) - 1;
         V other = shuffle(mask, v, i);
         if (i / width == me / width && (i < me || (inclusive && i == me))) sum = Op::apply(sum, other);
@@ -228,6 +248,20 @@ template <class Op, int inclusive, int width, class V> MSL_FN V prefix(V v, V un
 
 } // namespace impl
 
+#ifdef MSL_CUDA
+namespace impl {
+MSL_FN uint3 thread_position() {
+#ifdef MSL_USES_THREAD_ELEMENTS
+    if (blockDim.x % 32 == 0) return uint3((threadIdx.x & ~31u) | to_logical(threadIdx.x & 31), threadIdx.y, threadIdx.z);
+    unsigned i = thread_index();
+    return uint3(i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y));
+#else
+    return uint3(threadIdx.x, threadIdx.y, threadIdx.z);
+#endif
+}
+} // namespace impl
+#endif
+
 namespace metal {
 
 #ifdef MSL_CUDA
@@ -268,16 +302,14 @@ template <class A> MSL_FN impl::Value<A> simd_shuffle(A a, ushort from) { return
 template <class A> MSL_FN impl::Value<A> simd_broadcast(A a, ushort from) { return impl::shuffle(impl::active(), impl::Value<A>(a), from); }
 template <class A> MSL_FN impl::Value<A> simd_broadcast_first(A a) {
     unsigned mask = impl::active();
-    return impl::shuffle(mask, impl::Value<A>(a), __ffs(mask) - 1);
+    return impl::shuffle(mask, impl::Value<A>(a), impl::first_lane(mask));
 }
 template <class A> MSL_FN impl::Value<A> simd_shuffle_xor(A a, ushort bits) { return impl::shuffle_xor(impl::active(), impl::Value<A>(a), bits); }
 template <class A> MSL_FN impl::Value<A> simd_shuffle_up(A a, ushort by) {
-    unsigned mask = impl::active();
-    return impl::by_words(impl::Value<A>(a), [=](unsigned w) { return __shfl_up_sync(mask, w, by); });
+    return impl::shuffle_up<32>(impl::active(), impl::Value<A>(a), by);
 }
 template <class A> MSL_FN impl::Value<A> simd_shuffle_down(A a, ushort by) {
-    unsigned mask = impl::active();
-    return impl::by_words(impl::Value<A>(a), [=](unsigned w) { return __shfl_down_sync(mask, w, by); });
+    return impl::shuffle_down<32>(impl::active(), impl::Value<A>(a), by);
 }
 template <class A> MSL_FN impl::Value<A> simd_shuffle_rotate_up(A a, ushort by) {
     return impl::shuffle(impl::active(), impl::Value<A>(a), (impl::lane() - by) & 31);
@@ -303,7 +335,7 @@ template <class A> MSL_FN impl::Value<A> quad_broadcast(A a, ushort from) {
 template <class A> MSL_FN impl::Value<A> quad_shuffle(A a, ushort from) { return metal::quad_broadcast(a, from); }
 template <class A> MSL_FN impl::Value<A> quad_broadcast_first(A a) {
     unsigned mask = impl::active(), base = impl::lane() & ~3u;
-    return impl::shuffle(mask, impl::Value<A>(a), base + __ffs(mask >> base & 15) - 1);
+    return impl::shuffle(mask, impl::Value<A>(a), base + __ffs(impl::quad(mask)) - 1);
 }
 template <class A> MSL_FN impl::Value<A> quad_shuffle_xor(A a, ushort bits) { return impl::shuffle_xor(impl::active(), impl::Value<A>(a), bits & 3); }
 template <class A> MSL_FN impl::Value<A> quad_shuffle_up(A a, ushort by) {
@@ -324,17 +356,16 @@ template <class A> MSL_FN impl::Value<A> quad_shuffle_and_fill_up(A a, A fill, u
 template <class A> MSL_FN impl::Value<A> quad_shuffle_and_fill_down(A a, A fill, ushort by, ushort modulo = 4) {
     return metal::simd_shuffle_and_fill_down(a, fill, by, modulo);
 }
-MSL_FN simd_vote simd_ballot(bool b) { return simd_vote(__ballot_sync(impl::active(), b)); }
-MSL_FN simd_vote simd_active_threads_mask() { return simd_vote(impl::active()); }
+MSL_FN simd_vote simd_ballot(bool b) { return simd_vote(impl::lanes_to_logical(__ballot_sync(impl::active(), b))); }
+MSL_FN simd_vote simd_active_threads_mask() { return simd_vote(impl::lanes_to_logical(impl::active())); }
 MSL_FN bool simd_all(bool b) { return __all_sync(impl::active(), b); }
 MSL_FN bool simd_any(bool b) { return __any_sync(impl::active(), b); }
-MSL_FN bool simd_is_first() { return impl::lane() == (unsigned)(__ffs(impl::active()) - 1); }
-MSL_FN unsigned msl_quad_mask(unsigned mask) { return mask >> (impl::lane() & ~3u) & 15; }
-MSL_FN quad_vote quad_ballot(bool b) { return quad_vote(msl_quad_mask(__ballot_sync(impl::active(), b))); }
-MSL_FN quad_vote quad_active_threads_mask() { return quad_vote(msl_quad_mask(impl::active())); }
-MSL_FN bool quad_all(bool b) { return msl_quad_mask(__ballot_sync(impl::active(), !b)) == 0; }
-MSL_FN bool quad_any(bool b) { return msl_quad_mask(__ballot_sync(impl::active(), b)) != 0; }
-MSL_FN bool quad_is_first() { return (impl::lane() & 3) == (unsigned)(__ffs(msl_quad_mask(impl::active())) - 1); }
+MSL_FN bool simd_is_first() { return impl::lane() == impl::first_lane(impl::active()); }
+MSL_FN quad_vote quad_ballot(bool b) { return quad_vote(impl::quad(__ballot_sync(impl::active(), b))); }
+MSL_FN quad_vote quad_active_threads_mask() { return quad_vote(impl::quad(impl::active())); }
+MSL_FN bool quad_all(bool b) { return impl::quad(__ballot_sync(impl::active(), !b)) == 0; }
+MSL_FN bool quad_any(bool b) { return impl::quad(__ballot_sync(impl::active(), b)) != 0; }
+MSL_FN bool quad_is_first() { return (impl::lane() & 3) == (unsigned)(__ffs(impl::quad(impl::active())) - 1); }
 #else
 // A shuffle whose source is the lane `from`, an expression of `me`.
 #define MSL_SHUFFLE(name, parameter, from_)                                                                  \
@@ -422,7 +453,7 @@ MSL_FN constexpr bool simd_is_helper_thread() { return false; }
 #define MSL_THREADS(t) (::msl::impl::threads())
 #define MSL_SIMDGROUP(t) (::msl::impl::thread_index() / 32)
 #define MSL_SIMDGROUPS(t) ((::msl::impl::threads() + 31) / 32)
-#define MSL_THREAD_POS(t) MSL_UINT3(threadIdx)
+#define MSL_THREAD_POS(t) (::msl::impl::thread_position())
 #define MSL_GROUP_POS(t) MSL_UINT3(blockIdx)
 #define MSL_GROUP_SIZE(t) MSL_UINT3(blockDim)
 #define MSL_GRID_GROUPS(t) MSL_UINT3(gridDim)

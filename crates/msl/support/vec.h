@@ -235,7 +235,7 @@ template <class T> struct alignas(2 * sizeof(T)) vec<T, 2> {
     MSL_VEC_COMMON(2)
     MSL_FN constexpr vec(T a, T b) : x(a), y(b) {}
     template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr vec(S s) : x(T(s)), y(T(s)) {}
-    template <class A, impl::OtherVector<A, T, 2> = 0> MSL_FN explicit constexpr vec(const A &a) : x(T(a.x)), y(T(a.y)) {}
+    template <class A, impl::OtherVector<A, T, 2> = 0> MSL_FN explicit constexpr vec(A a) : x(T(a.x)), y(T(a.y)) {}
     template <class V, class U, int D, int I, int J, impl::OtherVector<V, T, 2> = 0>
     MSL_FN explicit constexpr vec(const impl::Swizzle<V, U, D, I, J, -1, -1> &a) : vec(a.get()) {}
 };
@@ -254,7 +254,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 3> {
     MSL_FN constexpr vec(T a, vec<T, 2> b) : x(a), y(b.x), z(b.y) {}
     template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr vec(S s) : x(T(s)), y(T(s)), z(T(s)) {}
     template <class A, impl::OtherVector<A, T, 3> = 0>
-    MSL_FN explicit constexpr vec(const A &a) : x(T(a.x)), y(T(a.y)), z(T(a.z)) {}
+    MSL_FN explicit constexpr vec(A a) : x(T(a.x)), y(T(a.y)), z(T(a.z)) {}
     template <class V, class U, int D, int I, int J, int K, impl::OtherVector<V, T, 3> = 0>
     MSL_FN explicit constexpr vec(const impl::Swizzle<V, U, D, I, J, K, -1> &a) : vec(a.get()) {}
 };
@@ -277,7 +277,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
     MSL_FN constexpr vec(T p, vec<T, 3> q) : x(p), y(q.x), z(q.y), w(q.z) {}
     template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr vec(S s) : x(T(s)), y(T(s)), z(T(s)), w(T(s)) {}
     template <class A, impl::OtherVector<A, T, 4> = 0>
-    MSL_FN explicit constexpr vec(const A &v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
+    MSL_FN explicit constexpr vec(A v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
     template <class V, class U, int D, int I, int J, int K, int L, impl::OtherVector<V, T, 4> = 0>
     MSL_FN explicit constexpr vec(const impl::Swizzle<V, U, D, I, J, K, L> &v) : vec(v.get()) {}
 };
@@ -291,7 +291,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
     MSL_FN constexpr const T &operator[](int i) const { return e[i]; }                                    \
     template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr packed_vec(S s) : packed_vec(V(s)) {}    \
     template <class A, impl::OtherVector<A, T, n> = 0>                                                    \
-    MSL_FN explicit constexpr packed_vec(const A &a) : packed_vec(V(a)) {}                                \
+    MSL_FN explicit constexpr packed_vec(A a) : packed_vec(V(a)) {}                                \
     template <class U> MSL_FN packed_vec &operator+=(const U &u) { return *this = V(*this) + V(u); }      \
     template <class U> MSL_FN packed_vec &operator-=(const U &u) { return *this = V(*this) - V(u); }      \
     template <class U> MSL_FN packed_vec &operator*=(const U &u) { return *this = V(*this) * V(u); }      \
