@@ -9,7 +9,9 @@ mod amx;
 pub mod attention;
 pub mod cases;
 pub mod contract;
+pub mod dequantize;
 pub mod dtype;
+pub mod elementwise;
 pub mod embed;
 pub mod gather;
 pub mod kv;
@@ -18,7 +20,10 @@ pub mod matmul;
 pub mod norm;
 pub mod quant;
 pub mod rope;
+pub mod scan;
+pub mod softmax;
 pub mod swiglu;
+pub mod topk;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -27,7 +32,20 @@ pub use contract::Op;
 pub use dtype::DType;
 
 /// Every op: the one list.
-pub static OPS: &[&Op] = &[&embed::OP, &norm::OP, &matmul::OP, &rope::OP, &attention::OP, &swiglu::OP, &gather::OP];
+pub static OPS: &[&Op] = &[
+    &embed::OP,
+    &norm::OP,
+    &matmul::OP,
+    &rope::OP,
+    &attention::OP,
+    &swiglu::OP,
+    &gather::OP,
+    &softmax::OP,
+    &elementwise::OP,
+    &dequantize::OP,
+    &topk::OP,
+    &scan::OP,
+];
 
 /// The op named `name`.
 pub fn op(name: &str) -> Option<&'static Op> {

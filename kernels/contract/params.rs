@@ -83,6 +83,8 @@ pub fn header() -> String {
         "// Argument structs of the ops. Written by `cargo run -p metallic-kernels --example params_header`; do not edit.\n\
          #pragma once\n",
     );
+    out +=
+        &format!("\nconstant constexpr uint KV_PAGE = {}; // Positions in a page of the KV cache.\n", crate::kv::PAGE);
     for op in crate::OPS {
         let info = op.params;
         out += &format!("\nstruct {} {{\n", info.name);

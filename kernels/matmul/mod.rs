@@ -49,6 +49,8 @@ params! {
         pub gated: u32,
         /// Type of x, y and the bias, as its GGUF number.
         pub act: u32,
+        /// 1 adds a bias.
+        pub bias: u32,
     }
 }
 
@@ -217,6 +219,7 @@ fn case(dtype: DType, s: &Shape) -> Case {
         accumulate: accumulate as u32,
         gated: gated as u32,
         act: s.act.ggml(),
+        bias: biased as u32,
     };
     let y = Operand { role: if accumulate { Role::InOut } else { Role::Output }, ..before_operand };
     let bias = if biased { bias_operand } else { cases::none() };

@@ -16,7 +16,7 @@ unsafe fn plain(a: &Args<'_>) {
     // SAFETY: the contract's buffers; each worker has its own row of scratch and its own columns of y.
     unsafe {
         let (x, w) = (a.output::<u8>(X).cast_const(), a.input::<u8>(W));
-        let (bias, biased) = (a.output::<u8>(BIAS).cast_const(), a.buffers[BIAS].len > 0);
+        let (bias, biased) = (a.output::<u8>(BIAS).cast_const(), p.bias == 1);
         let v = if p.gated == 1 { a.input::<u8>(GATE) } else { &[] };
         let y = a.output::<u8>(Y);
         let mine = a.scratch.ptr.cast::<f32>().add(a.worker * k.next_multiple_of(16));

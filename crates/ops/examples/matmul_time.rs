@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             accumulate: 0,
             gated: 0,
             act: 0,
+            bias: 0,
         };
         let x = device.alloc(m * k * 4)?;
         let mut rng = Rng(1);

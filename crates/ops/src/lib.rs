@@ -146,7 +146,8 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
             flags = flags.with(Flags::ACCUMULATE);
         }
         let key = matmul::key(x.rows, w.n, w.k, w.dtype, w.layout, flags);
-        let params = MatmulParams { accumulate: u32::from(write == Write::Add), ..matmul_params(x, w, y) };
+        let (accumulate, biased) = (u32::from(write == Write::Add), u32::from(bias.is_some()));
+        let params = MatmulParams { accumulate, bias: biased, ..matmul_params(x, w, y) };
         let bias = bias.as_ref().map_or_else(Binding::default, Buffer::whole);
         let gate = Binding::default();
         let operands = vec![y.columns(from, w.n).binding(), x.binding(), w.buffer.whole(), bias, gate];
@@ -167,6 +168,7 @@ fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
         accumulate: 0,
         gated: 0,
         act: x.dtype.ggml(),
+        bias: 0,
     }
 }
 

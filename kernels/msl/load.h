@@ -1,0 +1,43 @@
+// Eight consecutive elements at a time: sixteen bytes of half, twice sixteen of float.
+#pragma once
+
+#include <metal_stdlib>
+using namespace metal;
+
+// Eight elements as they lie in memory; conversion comes later, so that loads do not wait for one another.
+template <typename T>
+struct Eight {
+    vec<T, 4> low;
+    vec<T, 4> high;
+};
+
+// `from` lies on a boundary of sixteen bytes.
+inline Eight<half> load8(device const half *from) {
+    const uint4 bits = *(device const uint4 *)from;
+    return Eight<half>{as_type<half4>(bits.xy), as_type<half4>(bits.zw)};
+}
+
+inline Eight<float> load8(device const float *from) {
+    device const float4 *quads = (device const float4 *)from;
+    return Eight<float>{quads[0], quads[1]};
+}
+
+// The first `count` elements, whatever their boundary; the rest are 0.
+template <typename T>
+inline Eight<T> load_upto8(device const T *from, int count) {
+    vec<T, 4> low(T(0)), high(T(0));
+    for (int i = 0; i < 4; ++i) {
+        if (i < count) {
+            low[i] = from[i];
+        }
+        if (i + 4 < count) {
+            high[i] = from[i + 4];
+        }
+    }
+    return Eight<T>{low, high};
+}
+
+// Whether eight elements at every multiple of eight of every row can be loaded at once.
+inline bool loads_wide(uint k, uint stride) {
+    return ((k | stride) & 7) == 0;
+}

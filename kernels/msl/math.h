@@ -1,0 +1,34 @@
+// Scalar functions.
+#pragma once
+
+#include <metal_stdlib>
+using namespace metal;
+
+// The largest negative finite number: a maximum starts here, so that exp(-inf - top) is 0 where all is -inf.
+constant constexpr float LOWEST = -3.402823466e38f;
+
+inline float sigmoid(float v) {
+    return 1.0f / (1.0f + precise::exp(-v));
+}
+
+inline float silu(float v) {
+    return v * sigmoid(v);
+}
+
+// By tanh: v / 2 (1 + tanh(u)) is v sigmoid(2 u), which no large v turns into NaN.
+inline float gelu(float v) {
+    const float u = 0.7978845608f * (v + 0.044715f * v * v * v);
+    return v * sigmoid(2.0f * u);
+}
+
+// Bits that order like the values: -0 as 0, NaN below everything.
+inline uint sort_key(float v) {
+    const uint bits = as_type<uint>(v);
+    if ((bits & 0x7fffffff) > 0x7f800000) {
+        return 0;
+    }
+    if (bits == 0x80000000) {
+        return 0x80000000;
+    }
+    return (bits >> 31) != 0 ? ~bits : bits | 0x80000000;
+}
