@@ -153,8 +153,8 @@ fn case(dtype: DType, s: &Shape) -> Case {
             let weights: Vec<f64> = row[..seen].iter().map(|v| (v - top).exp()).collect();
             let sum: f64 = weights.iter().sum();
             let size = row[..seen].iter().filter(|v| v.is_finite()).fold(0.0f64, |m, v| m.max(v.abs()));
-            for j in 0..s.k {
-                let value = if j < seen && sum > 0.0 { weights[j] / sum } else { 0.0 };
+            let weight = |j: usize| weights.get(j).map_or(0.0, |w| if sum > 0.0 { w / sum } else { 0.0 });
+            for (j, value) in (0..s.k).map(|j| (j, weight(j))) {
                 // Three roundings of the exponent, exp's own error, and a random walk of the sum's.
                 let float = (3.0 * size + 8.0 + (s.k as f64).sqrt()) * 6e-8;
                 let smallest = if dtype == DType::F16 { 6e-8 } else { 1e-37 };

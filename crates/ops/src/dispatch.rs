@@ -240,8 +240,8 @@ mod tests {
         assert!(e.contains("cpu/portable"), "{e}");
         let e = error_of(&["attention=vec".to_owned()]);
         assert!(e.starts_with("--force attention=vec: attention has no variant"), "{e}");
-        let e = error_of(&["softmax=vec".to_owned()]);
-        assert!(e.starts_with("--force softmax=vec: there is no op \"softmax\"; ops: "), "{e}");
+        let e = error_of(&["pooling=vec".to_owned()]);
+        assert!(e.starts_with("--force pooling=vec: there is no op \"pooling\"; ops: "), "{e}");
         assert!(e.contains("attention"), "{e}");
     }
 }

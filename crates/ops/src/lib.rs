@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here knows a model's name.
 
+pub mod conformance;
 mod dispatch;
 mod plan;
 mod weight;
