@@ -33,6 +33,7 @@ fn main() {
     if let Err(e) = fs::write(&out, text) {
         println!("cargo::error=cannot write {}: {e}", out.display());
     }
+    metallic_kernel_build::run(&root);
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {

@@ -15,6 +15,7 @@ pub mod elementwise;
 pub mod embed;
 pub mod gather;
 pub mod kv;
+pub mod library;
 pub mod math;
 pub mod matmul;
 pub mod norm;

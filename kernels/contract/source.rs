@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::path::{Component, Path};
 
 use super::{Target, Variant};
+use crate::library::{Code, LIBRARIES};
 
 include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
@@ -70,5 +71,18 @@ impl Variant {
         let text = read(&path).ok_or_else(|| SourceError::Missing { variant: self.id(), path: path.clone() })?;
         let macros = self.knobs.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         Ok(Text { path, text, macros })
+    }
+
+    /// The binary of this variant's library where the build made one, else its program text.
+    ///
+    /// # Errors
+    /// As [`Variant::text`].
+    pub fn code(&self) -> Result<Code, SourceError> {
+        let path = format!("{}/{}", self.op, self.source);
+        let knobs: Vec<_> = self.knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        match LIBRARIES.iter().find(|l| l.path == path) {
+            Some(library) => library.code(&knobs),
+            None => self.text().map(Code::Text),
+        }
     }
 }

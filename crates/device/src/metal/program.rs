@@ -5,7 +5,10 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
+use dispatch2::DispatchData;
 use metallic_kernels::contract::{Knob, Variant, source};
+use metallic_kernels::library::Code;
+use objc2::rc::Retained;
 use objc2::runtime::{NSObjectProtocol, ProtocolObject};
 use objc2::sel;
 use objc2_foundation::NSString;
@@ -34,8 +37,8 @@ pub(super) struct Program {
 pub(super) struct Programs {
     context: Arc<Context>,
     math: Math,
-    libraries: Mutex<HashMap<String, Arc<Held<dyn MTLLibrary>>>>,
-    programs: Mutex<HashMap<(String, String), Arc<Program>>>,
+    libraries: Mutex<HashMap<Source, Arc<Held<dyn MTLLibrary>>>>,
+    programs: Mutex<HashMap<(Source, String, Knob), Arc<Program>>>,
 }
 
 impl Programs {
@@ -45,34 +48,37 @@ impl Programs {
 
     /// The program of `variant`, compiled where that was not done before.
     pub fn get(&self, variant: &Variant) -> Result<Arc<Program>, Error> {
-        let code = Code::of(variant)?;
-        let key = (code.key(), variant.entry.clone());
+        let source = Source::of(variant)?;
+        let key = (source.clone(), variant.entry.clone(), variant.knobs.clone());
         if let Some(program) = lock(&self.programs).get(&key) {
             return Ok(program.clone());
         }
-        let library = self.library(&code, &key.0, variant)?;
+        let library = self.library(source, variant)?;
         let program = Arc::new(self.pipeline(&library.0, variant)?);
         lock(&self.programs).insert(key, program.clone());
         Ok(program)
     }
 
-    fn library(&self, code: &Code, key: &str, variant: &Variant) -> Result<Arc<Held<dyn MTLLibrary>>, Error> {
-        if let Some(library) = lock(&self.libraries).get(key) {
+    fn library(&self, source: Source, variant: &Variant) -> Result<Arc<Held<dyn MTLLibrary>>, Error> {
+        if let Some(library) = lock(&self.libraries).get(&source) {
             return Ok(library.clone());
         }
         let device = &self.context.device.0;
-        let made = match code {
-            Code::Text(text) => device
+        let made = match &source {
+            Source::Binary(bytes) => device
+                .newLibraryWithData_error(&DispatchData::from_static_bytes(bytes))
+                .map_err(|e| failed(format!("newLibraryWithData for {} {}", variant.op, variant.id()), reason(&e)))?,
+            Source::Text(text) => device
                 .newLibraryWithSource_options_error(&NSString::from_str(text), Some(&self.options()))
                 .map_err(|e| does_not_compile(variant, reason(&e)))?,
         };
         let library = Arc::new(Held(made));
-        lock(&self.libraries).insert(key.to_owned(), library.clone());
+        lock(&self.libraries).insert(source, library.clone());
         Ok(library)
     }
 
     /// Metal 3.1 is the first language with `bfloat`.
-    fn options(&self) -> objc2::rc::Retained<MTLCompileOptions> {
+    fn options(&self) -> Retained<MTLCompileOptions> {
         let options = MTLCompileOptions::new();
         options.setLanguageVersion(MTLLanguageVersion::Version3_1);
         if options.respondsToSelector(sel!(setMathMode:)) {
@@ -144,23 +150,22 @@ fn does_not_compile(variant: &Variant, log: String) -> Error {
     Error::Compile { device: NAME.to_owned(), op: variant.op, variant: variant.id(), log }
 }
 
-/// What a variant is made from.
-enum Code {
+/// What a variant is made from; programs are told apart by it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Source {
+    /// A library of the build.
+    Binary(&'static [u8]),
     /// The whole text with its headers.
     Text(String),
 }
 
-impl Code {
-    fn of(variant: &Variant) -> Result<Code, Error> {
-        let text = variant.text().map_err(|e| does_not_compile(variant, e.to_string()))?;
-        let text = text::whole(&text, &source::include).map_err(|e| does_not_compile(variant, e.to_string()))?;
-        Ok(Code::Text(text))
-    }
-
-    /// What tells programs apart.
-    fn key(&self) -> String {
-        match self {
-            Code::Text(text) => text.clone(),
+impl Source {
+    fn of(variant: &Variant) -> Result<Source, Error> {
+        match variant.code().map_err(|e| does_not_compile(variant, e.to_string()))? {
+            Code::Binary(bytes) => Ok(Source::Binary(bytes)),
+            Code::Text(text) => text::whole(&text, &source::include)
+                .map(Source::Text)
+                .map_err(|e| does_not_compile(variant, e.to_string())),
         }
     }
 }
@@ -169,7 +174,7 @@ impl Code {
 fn constants(
     function: &ProtocolObject<dyn MTLFunction>,
     variant: &Variant,
-) -> Result<objc2::rc::Retained<MTLFunctionConstantValues>, Error> {
+) -> Result<Retained<MTLFunctionConstantValues>, Error> {
     let values = MTLFunctionConstantValues::new();
     for constant in function.functionConstantsDictionary().allValues() {
         let name = constant.name();

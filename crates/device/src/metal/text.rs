@@ -40,13 +40,23 @@ pub(super) type Loader<'a> = &'a dyn Fn(&str, &str) -> Option<(String, Cow<'stat
 /// `text` with its macros in front and every `#include "..."` in place, `#line` naming the files. `#pragma once` becomes a guard, so
 /// that a header included under a condition counts only where the condition holds.
 pub(super) fn whole(text: &Text, load: Loader<'_>) -> Result<String, TextError> {
-    let mut out = String::new();
-    for (name, value) in &text.macros {
-        out += &format!("#define {name} {value}\n");
-    }
-    let mut guards = Vec::new();
-    splice(&mut out, &text.path, &text.text, &mut Vec::new(), &mut guards, load)?;
+    let mut body = String::new();
+    splice(&mut body, &text.path, &text.text, &mut Vec::new(), &mut Vec::new(), load)?;
+    // A knob that is a function constant gets its value with the pipeline; a macro of that name would break its declaration.
+    let macros = text.macros.iter().filter(|(name, _)| !is_constant(&body, name));
+    let mut out: String = macros.map(|(name, value)| format!("#define {name} {value}\n")).collect();
+    out += &body;
     Ok(out)
+}
+
+/// Whether `text` declares `name [[function_constant(..)]]`.
+fn is_constant(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        let after = &text[at + name.len()..];
+        let attribute = after.trim_start().strip_prefix("[[").map(str::trim_start);
+        !text[..at].ends_with(part) && attribute.is_some_and(|a| a.starts_with("function_constant"))
+    })
 }
 
 fn splice(
@@ -143,6 +153,14 @@ mod tests {
             #line 3 \"msl/once.h\"\nint once;\n#endif\n#line 5 \"op/a.metal\"\n#endif\n\
             #line 1 \"msl/many.h\"\nint many;\n#line 7 \"op/a.metal\"\nend\n";
         assert_eq!(whole(&text(body), &files).unwrap(), want);
+    }
+
+    #[test]
+    fn a_knob_that_is_a_function_constant_is_no_macro() {
+        let body = "constant int BN [[ function_constant(0) ]];\nint ABN [[function_constant(1)]];\n";
+        assert!(whole(&text(body), &files).unwrap().starts_with("#line"));
+        let body = "constant int ABN [[function_constant(0)]];\nint x[BN];\n";
+        assert!(whole(&text(body), &files).unwrap().starts_with("#define BN 8\n#line"));
     }
 
     #[test]
