@@ -7,21 +7,48 @@
 //! ```
 
 mod diag;
+mod eval;
+mod layout;
+mod lexer;
+mod literal;
 mod lower;
 mod options;
+mod parse;
+mod preprocess;
+mod program;
 mod reflect;
 pub mod support;
+mod token;
+mod unsupported;
 
 pub use diag::{Diagnostic, Error, Place, Severity};
 pub use lower::{ConstantKey, LowerOptions, Lowered, Param, Target, Value};
 pub use options::{Directories, IncludeForm, Included, Loader, NoIncludes, ParseOptions};
 pub use reflect::{Access, AddressSpace, Arg, ArgKind, Buffer, Builtin, Element, Entry, FunctionConstant, Indirection};
 
+use std::collections::HashSet;
+
+use lower::Edits;
+use program::Program;
+use reflect::EntryPoint;
+use token::{Sym, sym};
+
 /// A source file with all it includes, read once; lowered as often as there are entries and targets.
 #[derive(Debug)]
 pub struct Unit {
+    program: Program,
+    edits: Edits,
+    points: Vec<EntryPoint>,
     entries: Vec<Entry>,
     constants: Vec<FunctionConstant>,
+    /// The item of each function constant.
+    constant_items: Vec<usize>,
+    /// Tokens of `is_function_constant_defined`.
+    queries: Vec<usize>,
+    /// Function constants that the source asks about, so that they need no value.
+    asked_about: HashSet<Sym>,
+    /// Attributes that C++ needs too, by the token in front of which they stand.
+    kept_attributes: Vec<(usize, String)>,
     warnings: Vec<Diagnostic>,
 }
 
@@ -31,9 +58,38 @@ impl Unit {
     /// # Errors
     /// Everything that keeps the source from being understood, each with its place.
     pub fn parse(name: &str, text: &str, options: &ParseOptions<'_>) -> Result<Unit, Error> {
-        let _ = (text, options);
-        let place = Place { file: name.into(), line: 1, column: 1 };
-        Err(Diagnostic::error(place, "reading Metal sources is not built into this version").into())
+        let mut preprocessed = preprocess::preprocess(name, text, options);
+        let mut diagnostics = std::mem::take(&mut preprocessed.diagnostics);
+        let failed = |list: &[Diagnostic]| list.iter().any(|d| d.severity == Severity::Error);
+        if failed(&diagnostics) {
+            return Err(Error { diagnostics });
+        }
+        let program = parse::Source::new(preprocessed).and_then(Program::new)?;
+        let (mut points, errors) = program.entries();
+        diagnostics.extend(errors);
+        let (constants, constant_items, errors) = program.function_constants();
+        diagnostics.extend(errors);
+        if failed(&diagnostics) {
+            return Err(Error { diagnostics });
+        }
+        for point in &mut points {
+            let needed = program.needed(point.item, point.instance.clone());
+            point.entry.function_constants =
+                (0..constants.len()).filter(|c| needed.items.contains(&constant_items[*c])).collect();
+        }
+        let (queries, asked_about) = defined_queries(&program);
+        Ok(Unit {
+            edits: Edits::new(&program),
+            entries: points.iter().map(|p| p.entry.clone()).collect(),
+            kept_attributes: kept_attributes(&program),
+            program,
+            points,
+            constants,
+            constant_items,
+            queries,
+            asked_about,
+            warnings: diagnostics,
+        })
     }
 
     /// Every kernel that the host can ask for, in the order of the source.
@@ -55,14 +111,30 @@ impl Unit {
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
+}
 
-    /// One C++ text that holds the entry and all it needs.
-    ///
-    /// # Errors
-    /// An entry that does not exist, function constants without a value, and what is not supported, each at its line.
-    pub fn lower(&self, target: Target, options: &LowerOptions<'_>) -> Result<Lowered, Error> {
-        let _ = target;
-        let place = Place { file: "".into(), line: 1, column: 0 };
-        Err(Diagnostic::error(place, format!("no kernel is called {:?}", options.entry)).into())
-    }
+/// Uses of `is_function_constant_defined`, and the constants that they ask about.
+fn defined_queries(program: &Program) -> (Vec<usize>, HashSet<Sym>) {
+    let s = &program.source;
+    let queries: Vec<usize> =
+        (0..s.tokens.len()).filter(|i| s.is(*i, sym::IS_CONSTANT_DEFINED) && s.is(*i + 1, sym::LPAREN)).collect();
+    let names = queries.iter().flat_map(|i| *i + 2..s.after(*i + 1)).filter(|k| s.ident(*k)).map(|k| s.tokens[k].sym);
+    let names = names.collect();
+    (queries, names)
+}
+
+/// `__attribute__((packed))` and `((aligned(n)))`.
+fn kept_attributes(program: &Program) -> Vec<(usize, String)> {
+    let s = &program.source;
+    let kept = s.attributes.iter().filter(|a| a.gnu).filter_map(|a| {
+        let text = match s.spellings.text(a.name) {
+            "packed" | "__packed__" => "__attribute__((packed))".to_owned(),
+            "aligned" | "__aligned__" => {
+                format!("__attribute__((aligned({})))", program.spell(&a.args, &program::Bindings::default()))
+            }
+            _ => return None,
+        };
+        Some((a.before, text))
+    });
+    kept.collect()
 }

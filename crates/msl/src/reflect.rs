@@ -1,6 +1,10 @@
 //! What can be known of a kernel without running it.
 
+mod build;
+
 use crate::Place;
+
+pub(crate) use build::{EntryPoint, ParamSource};
 
 /// A kernel that can be run.
 #[derive(Clone, Debug)]

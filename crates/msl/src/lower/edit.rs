@@ -1,0 +1,383 @@
+//! What changes from Metal's tokens to C++'s, whatever the entry and the target.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use crate::literal;
+use crate::parse::{ItemKind, qualifier};
+use crate::program::{Program, glues};
+use crate::token::{Kind, SPACE, Sym, sym};
+use crate::{Diagnostic, Place};
+
+/// What becomes of one token.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Edit {
+    /// Stays.
+    #[default]
+    Keep,
+    /// Goes.
+    Drop,
+    /// Becomes this text.
+    Text(Box<str>),
+}
+
+/// The edits of a unit, and what is wrong with parts of it that nobody may need.
+#[derive(Debug)]
+pub(crate) struct Edits {
+    pub edits: Vec<Edit>,
+    /// Errors by the token they are about: raised when that token is lowered.
+    pub problems: Vec<(usize, Diagnostic)>,
+}
+
+impl Edits {
+    pub fn new(p: &Program) -> Edits {
+        let mut e = Edits { edits: vec![Edit::Keep; p.source.tokens.len()], problems: Vec::new() };
+        let members = e.members(p);
+        for i in 0..p.source.tokens.len() {
+            e.token(p, i, &members);
+        }
+        for (i, item) in p.items.items.iter().enumerate() {
+            if let ItemKind::Variable { .. } = item.kind {
+                e.variable(p, i);
+            }
+        }
+        for item in &p.items.items {
+            if let ItemKind::Function(f) = &item.kind
+                && let Some(body) = f.body
+            {
+                e.threadgroup_variables(p, body);
+            }
+        }
+        e.merge_overloads(p);
+        e
+    }
+
+    /// Names of members that the source itself declares.
+    fn members(&self, p: &Program) -> HashSet<Sym> {
+        let class = |scope: usize| p.items.scopes[scope].class;
+        p.items.items.iter().filter(|i| class(i.scope)).flat_map(|i| i.names.iter().copied()).collect()
+    }
+
+    fn drop(&mut self, i: usize) {
+        self.edits[i] = Edit::Drop;
+    }
+
+    fn text(&mut self, i: usize, text: impl Into<Box<str>>) {
+        self.edits[i] = Edit::Text(text.into());
+    }
+
+    fn token(&mut self, p: &Program, i: usize, members: &HashSet<Sym>) {
+        let s = &p.source;
+        let t = s.tokens[i];
+        match t.kind {
+            Kind::Number => {
+                if let Some(text) = literal::lowered(s.text(i)) {
+                    self.text(i, text);
+                }
+            }
+            Kind::Punct if t.sym == sym::SCOPE => {
+                // A name of file scope: the whole source stands in namespace msl.
+                let prior = i.checked_sub(1).map(|k| s.tokens[k]);
+                let leading = prior
+                    .is_none_or(|b| !(b.ident() && !qualifier(b.sym) && b.sym != sym::RETURN) && !b.is(sym::GREATER));
+                if leading && s.ident(i + 1) {
+                    self.text(i, "::msl::");
+                }
+            }
+            Kind::Punct if t.sym == sym::DOT || t.sym == sym::ARROW => self.swizzle_assignment(p, i, members),
+            Kind::Ident => match t.sym {
+                sym::DEVICE | sym::THREAD | sym::THREADGROUP | sym::KERNEL | sym::VERTEX | sym::FRAGMENT => {
+                    self.drop(i)
+                }
+                sym::COHERENT => {
+                    self.drop(i);
+                    if s.is(i + 1, sym::LPAREN) {
+                        (i + 1..s.after(i + 1)).for_each(|k| self.drop(k));
+                    }
+                }
+                sym::CONSTANT if has_const(p, i) => self.drop(i),
+                sym::CONSTANT => self.text(i, "const"),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// `a.xz = b.xz`: with a gap in its letters, a swizzle on the right has to be made a vector first.
+    fn swizzle_assignment(&mut self, p: &Program, i: usize, members: &HashSet<Sym>) {
+        let s = &p.source;
+        let name = s.tokens.get(i + 1).map(|t| t.sym);
+        let Some(name) = name.filter(|n| s.ident(i + 1) && s.is(i + 2, sym::ASSIGN) && !members.contains(n)) else {
+            return;
+        };
+        let mut letters: Vec<u8> = s.text(i + 1).bytes().collect();
+        letters.sort_unstable();
+        let gapped: [&[u8]; 10] = [b"xz", b"wy", b"wx", b"wxy", b"wxz", b"br", b"ag", b"ar", b"agr", b"abr"];
+        if !gapped.contains(&&letters[..]) {
+            return;
+        }
+        let mut k = i + 3;
+        while k + 1 < s.tokens.len() && !s.is(k, sym::SEMI) && !s.is(k, sym::RBRACE) {
+            if s.is(k, sym::DOT) && s.tokens[k + 1].sym == name {
+                let text = format!("{}.get()", s.text(k + 1));
+                self.text(k + 1, text);
+            }
+            k += 1;
+        }
+    }
+
+    /// Program-scope and static member constants.
+    fn variable(&mut self, p: &Program, index: usize) {
+        let s = &p.source;
+        let item = p.item(index);
+        let ItemKind::Variable { ty, init } = &item.kind else { return };
+        let class = p.items.scopes[item.scope].class;
+        let has = |w: Sym| ty.clone().any(|k| s.is(k, w) && s.ident(k));
+        let d = s.declarator(ty.end, item.range.end);
+        let outside = d.name.is_some_and(|n| s.is(n + 1, sym::SCOPE) || s.is(n + 1, sym::LESS));
+        if has(sym::THREADGROUP) && !class && !d.indirect() {
+            let message = "a threadgroup variable cannot stand outside of a kernel";
+            self.problems.push((ty.start, s.error(ty.start, message)));
+        }
+        let fixed = has(sym::CONSTANT) || has(sym::CONSTEXPR) || has(sym::CONST);
+        if !fixed || outside || d.indirect() || class && !has(sym::STATIC) {
+            return;
+        }
+        let array = !d.dims.is_empty();
+        let prefix = if class {
+            if init.is_some() { "static constexpr" } else { "static const" }
+        } else if array && has(sym::CONSTEXPR) {
+            "static MSL_CONSTANT constexpr"
+        } else if has(sym::CONSTEXPR)
+            || !array && init.as_ref().is_some_and(|r| p.scalar_constant(ty.clone(), r.clone()))
+        {
+            "static constexpr"
+        } else {
+            "static MSL_CONSTANT"
+        };
+        let (_, name) = s.type_end(ty.start, ty.end);
+        for k in ty.clone().filter(|k| !name.contains(k) && s.ident(*k) && qualifier(s.tokens[*k].sym)) {
+            self.drop(k);
+        }
+        let first = ty.start;
+        let text = match &self.edits[first] {
+            Edit::Drop => prefix.to_owned(),
+            Edit::Text(t) => format!("{prefix} {t}"),
+            Edit::Keep => format!("{prefix} {}", s.text(first)),
+        };
+        self.text(first, text);
+    }
+
+    fn threadgroup_variables(&mut self, p: &Program, body: (usize, usize)) {
+        let s = &p.source;
+        let mut i = body.0 + 1;
+        while i < body.1 {
+            let Some(d) = p.threadgroup_declaration(i) else {
+                i += 1;
+                continue;
+            };
+            let mut words = Vec::new();
+            for k in d.ty.clone() {
+                let skip = s.ident(k) && matches!(s.tokens[k].sym, sym::STATIC | sym::VOLATILE);
+                if !skip {
+                    words.push(k);
+                }
+            }
+            let ty = self.render(p, words.iter().copied());
+            let mut text = String::new();
+            for v in &d.variables {
+                let Some(name) = v.name else { continue };
+                let dims = self.render(p, v.dims.clone());
+                text.push_str(&format!("MSL_THREADGROUP(({ty}), {}, ({dims})); ", s.text(name)));
+            }
+            for pointer in &d.pointers {
+                let plain = self.render(p, pointer.clone());
+                if pointer.clone().any(|k| s.is(k, sym::STAR) || s.is(k, sym::AMP)) {
+                    text.push_str(&format!("{ty} {plain}; "));
+                } else {
+                    let d = s.error(pointer.start, "a threadgroup variable cannot be initialized where it is declared");
+                    self.problems.push((pointer.start, d));
+                }
+            }
+            d.range.clone().for_each(|k| self.drop(k));
+            self.text(d.range.start, text.trim_end());
+            i = d.range.end;
+        }
+    }
+
+    /// Tokens as C++ text on one line.
+    pub fn render(&self, p: &Program, tokens: impl Iterator<Item = usize>) -> String {
+        let mut out = String::new();
+        for k in tokens {
+            let t = &p.source.tokens[k];
+            let text = match &self.edits[k] {
+                Edit::Keep => p.source.text(k),
+                Edit::Drop => continue,
+                Edit::Text(text) => text,
+            };
+            if !out.is_empty() && (t.has(SPACE) || t.has(crate::token::FIRST) || glues(&out, text)) {
+                out.push(' ');
+            }
+            out.push_str(text);
+        }
+        out
+    }
+
+    /// Functions and records that differ by address spaces alone: equal ones become one, others are a problem.
+    fn merge_overloads(&mut self, p: &Program) {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for (i, item) in p.items.items.iter().enumerate() {
+            let (Some(key), Some(body)) = (self.overload_key(p, i), item_body(&item.kind)) else { continue };
+            let Some(&first) = seen.get(&key) else {
+                seen.insert(key, i);
+                continue;
+            };
+            let other = p.item(first);
+            let Some(other_body) = item_body(&other.kind) else { continue };
+            let raw = |r: Range<usize>| r.map(|k| p.source.tokens[k].sym).collect::<Vec<_>>();
+            let (mine, theirs) = (item.range.start..body.0, other.range.start..other_body.0);
+            if raw(mine.clone()) == raw(theirs.clone()) {
+                continue;
+            }
+            let tail = |r: Range<usize>, from: usize| self.render(p, from..r.end);
+            let same = match (&item.kind, &other.kind) {
+                (ItemKind::Function(a), ItemKind::Function(b)) => {
+                    tail(item.range.clone(), a.open) == tail(other.range.clone(), b.open)
+                }
+                _ => tail(item.range.clone(), body.0) == tail(other.range.clone(), other_body.0),
+            };
+            if same {
+                item.range.clone().for_each(|k| self.drop(k));
+            } else {
+                let at: Place = p.source.place(other.range.start);
+                let message =
+                    "this differs only by address space from another of the same name, and does something else";
+                let note = format!("the other is at {at}; C++ has no address spaces to tell them apart");
+                self.problems.push((item.range.start, p.source.error(item.range.start, message).with_note(note)));
+            }
+        }
+    }
+
+    /// What two definitions have in common that C++ cannot tell apart.
+    fn overload_key(&self, p: &Program, index: usize) -> Option<String> {
+        let s = &p.source;
+        let item = p.item(index);
+        let scope =
+            if p.items.scopes[item.scope].class { format!("#{}", item.scope) } else { p.scope_prefix(item.scope) };
+        let has_space = |r: Range<usize>| r.clone().any(|k| s.ident(k) && crate::parse::address_space(s.tokens[k].sym));
+        match &item.kind {
+            ItemKind::Function(f) => {
+                let body = f.body?;
+                let skip =
+                    |k: &usize| s.ident(*k) && matches!(s.tokens[*k].sym, sym::INLINE | sym::STATIC | sym::CONSTEXPR);
+                let head = self.render(p, (item.range.start..f.open).filter(|k| !skip(k)));
+                let mut params = String::new();
+                for param in s.parameters(f.open) {
+                    let end = param.range.clone().find(|k| s.is(*k, sym::ASSIGN)).unwrap_or(param.range.end);
+                    let words = (param.range.start..end).filter(|k| Some(*k) != param.declarator.name);
+                    params.push_str(&canonical(&self.render(p, words)));
+                    params.push(',');
+                }
+                let after = s.after(f.open);
+                let tail = (after..body.0).take_while(|k| !s.is(*k, sym::COLON));
+                Some(format!("{scope} {}({params}){}", head.trim(), self.render(p, tail)))
+            }
+            ItemKind::Record { body: Some(body), .. } if has_space(item.range.start..body.0) => {
+                Some(format!("{scope} {}", self.render(p, item.range.start..body.0)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `const T` and `T const` alike.
+fn canonical(param: &str) -> String {
+    let mut words: Vec<&str> = param.split_whitespace().collect();
+    if let [first, "const", ..] = words[..]
+        && first != "const"
+    {
+        words.swap(0, 1);
+    }
+    words.join(" ")
+}
+
+fn item_body(kind: &ItemKind) -> Option<(usize, usize)> {
+    match kind {
+        ItemKind::Function(f) => f.body,
+        ItemKind::Record { body, .. } => *body,
+        _ => None,
+    }
+}
+
+/// Whether the `constant` at `i` qualifies something that is `const` already.
+fn has_const(p: &Program, i: usize) -> bool {
+    let s = &p.source;
+    let word = |k: usize| s.ident(k) && qualifier(s.tokens[k].sym);
+    let is_const = |k: usize| s.ident(k) && s.is(k, sym::CONST);
+    let mut k = i;
+    while k > 0 && word(k - 1) {
+        k -= 1;
+        if is_const(k) {
+            return true;
+        }
+    }
+    // `float const constant`, `const float constant`.
+    if k > 0 && s.ident(k - 1) && (is_const(k - 1) || k > 1 && is_const(k - 2)) {
+        return true;
+    }
+    k = i + 1;
+    while word(k) {
+        if is_const(k) || s.is(k, sym::CONSTANT) {
+            return true;
+        }
+        k += 1;
+    }
+    let (end, name) = s.type_end(k, s.tokens.len());
+    (name.end..end).any(is_const)
+}
+
+impl Program {
+    /// Whether a constant is a number that C++ can compute: a scalar type, and no calls in its initializer.
+    fn scalar_constant(&self, ty: Range<usize>, init: Range<usize>) -> bool {
+        let s = &self.source;
+        let (_, name) = s.type_end(ty.start, ty.end);
+        let words = self.tokens(name);
+        let scalar = |text: &str| {
+            matches!(
+                text,
+                "bool"
+                    | "char"
+                    | "uchar"
+                    | "short"
+                    | "ushort"
+                    | "int"
+                    | "uint"
+                    | "long"
+                    | "ulong"
+                    | "size_t"
+                    | "float"
+                    | "half"
+                    | "bfloat"
+                    | "unsigned"
+                    | "signed"
+                    | "int8_t"
+                    | "uint8_t"
+                    | "int16_t"
+                    | "uint16_t"
+                    | "int32_t"
+                    | "uint32_t"
+                    | "int64_t"
+                    | "uint64_t"
+                    | "ptrdiff_t"
+            )
+        };
+        let calls = init.clone().any(|k| {
+            s.is(k + 1, sym::LPAREN)
+                && s.ident(k)
+                && !scalar(s.text(k))
+                && s.tokens[k].sym != sym::SIZEOF
+                && s.tokens[k].sym != sym::IS_CONSTANT_DEFINED
+        });
+        !words.is_empty() && words.iter().all(|t| scalar(s.spellings.text(t.sym))) && !calls && !init.is_empty()
+    }
+}

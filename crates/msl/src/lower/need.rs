@@ -1,0 +1,68 @@
+//! Which declarations an entry needs, by the names that it and they mention.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use crate::parse::{Item, ItemKind};
+use crate::program::Program;
+use crate::token::{Sym, sym};
+
+/// The items of namespace scope that are needed, and every name they mention.
+pub(crate) struct Needed {
+    pub items: HashSet<usize>,
+    pub names: HashSet<Sym>,
+}
+
+impl Program {
+    /// What the function item `root` needs, with the names in `instance`.
+    pub fn needed(&self, root: usize, instance: Range<usize>) -> Needed {
+        let mut needed = Needed { items: HashSet::new(), names: HashSet::new() };
+        let mut queue = vec![root];
+        self.mention(instance, &mut needed, &mut queue);
+        loop {
+            while let Some(i) = queue.pop() {
+                if needed.items.insert(i) {
+                    self.mention(self.item(i).range.clone(), &mut needed, &mut queue);
+                }
+            }
+            // Operators and deduction are found by type, not by name.
+            let operators = self.items.items.iter().enumerate().filter(|(i, item)| {
+                !needed.items.contains(i) && !self.items.scopes[item.scope].class && self.operator_needed(item, &needed)
+            });
+            queue.extend(operators.map(|(i, _)| i));
+            if queue.is_empty() {
+                return needed;
+            }
+        }
+    }
+
+    fn mention(&self, range: Range<usize>, needed: &mut Needed, queue: &mut Vec<usize>) {
+        for t in self.tokens(range) {
+            if t.ident() && needed.names.insert(t.sym) {
+                queue.extend(self.by_name.get(&t.sym).into_iter().flatten().copied().filter(|i| self.by_mention(*i)));
+                if t.sym == sym::FOR {
+                    for name in ["begin", "end"].iter().filter_map(|n| self.source.spellings.find(n)) {
+                        queue.extend(self.by_name.get(&name).into_iter().flatten().copied());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Operators share one name; [`Program::operator_needed`] decides on them.
+    fn by_mention(&self, item: usize) -> bool {
+        !matches!(&self.item(item).kind, ItemKind::Function(f) if f.is_operator && !f.qualified)
+    }
+
+    fn operator_needed(&self, item: &Item, needed: &Needed) -> bool {
+        let ItemKind::Function(f) = &item.kind else { return false };
+        if !f.is_operator || f.qualified {
+            return false;
+        }
+        let params = self.tokens(f.open..self.source.after(f.open));
+        params.iter().filter(|t| t.ident()).all(|t| {
+            let records = self.named(t.sym).any(|i| matches!(i.kind, ItemKind::Record { .. }));
+            !records || needed.names.contains(&t.sym)
+        })
+    }
+}
