@@ -45,7 +45,7 @@ impl Program {
             ItemKind::Variable { init: Some(init), .. } => {
                 self.evaluate_at(self.tokens(init.clone()), &Bindings::default(), depth + 1)
             }
-            ItemKind::Record { body: Some(body), .. } => self.enumerator(*body, name, depth),
+            ItemKind::Record { body: Some(body) } => self.enumerator(*body, name, depth),
             _ => None,
         })
     }

@@ -127,7 +127,7 @@ impl Program {
             return self.layout_at(tokens, &Bindings::default(), depth + 1);
         }
         let records: Vec<&Item> =
-            self.named(name).filter(|i| matches!(i.kind, ItemKind::Record { body: Some(_), .. })).collect();
+            self.named(name).filter(|i| matches!(i.kind, ItemKind::Record { body: Some(_) })).collect();
         // Specializations would need matching.
         let [record] = records[..] else { return None };
         let mut inner = Bindings::default();
@@ -144,7 +144,7 @@ impl Program {
     }
 
     fn record_layout(&self, record: &Item, bindings: &Bindings, depth: usize) -> Option<Layout> {
-        let ItemKind::Record { body: Some(body), .. } = record.kind else { return None };
+        let ItemKind::Record { body: Some(body) } = record.kind else { return None };
         if depth > MAX_DEPTH {
             return None;
         }
@@ -192,7 +192,7 @@ impl Program {
                 let element = self.layout_at(self.tokens(ty.clone()), bindings, depth + 1);
                 self.declared(ty.end..member.range.end - 1, element, bindings, depth)
             }
-            ItemKind::Record { body: Some(body), .. } => {
+            ItemKind::Record { body: Some(body) } => {
                 let own = self.record_layout(member, bindings, depth + 1);
                 let after = body.1 + 1;
                 // A member without a name, or only a nested type.

@@ -304,7 +304,7 @@ impl Lowering<'_> {
         for &i in items {
             let item = self.program().item(i);
             match &item.kind {
-                ItemKind::Block { .. } => {
+                ItemKind::Block => {
                     let open = item.children.first().map(|c| self.program().item(*c).range.start);
                     let brace = (item.range.start..open.unwrap_or(item.range.end))
                         .find(|k| self.program().source.is(*k, sym::LBRACE))

@@ -8,5 +8,5 @@ mod item;
 mod source;
 
 pub(crate) use declarator::{Declarator, Parameter, address_space, qualifier};
-pub(crate) use item::{Function, Instantiation, Item, ItemKind, Items, Scope, TemplateParam, parse};
+pub(crate) use item::{Function, Instantiation, Item, ItemKind, Items, parse};
 pub(crate) use source::{Attribute, Source};

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::options::ParseOptions;
-use crate::token::{FIRST, GLUED, Kind, Pos, Spellings, Sym, Token, sym};
+use crate::token::{FIRST, GLUED, Kind, Pos, SPACE, Spellings, Sym, Token, sym};
 use crate::{Diagnostic, Severity, lexer};
 
 /// Includes inside includes at most.
@@ -110,7 +110,7 @@ fn split_shifts(tokens: Vec<Token>) -> Vec<Token> {
         if t.is(sym::SHIFT_RIGHT) {
             t.sym = sym::GREATER;
             out.push(t);
-            t.flags = t.flags & !FIRST | GLUED;
+            t.flags = t.flags & !(FIRST | SPACE) | GLUED;
             t.at.column += 1;
             t.from.column += 1;
         }

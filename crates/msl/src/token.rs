@@ -25,9 +25,8 @@ macro_rules! known {
 known! {
     LPAREN = "(", RPAREN = ")", LBRACKET = "[", RBRACKET = "]", LBRACE = "{", RBRACE = "}",
     LESS = "<", GREATER = ">", COMMA = ",", SEMI = ";", COLON = ":", SCOPE = "::", ASSIGN = "=", STAR = "*", AMP = "&",
-    AND = "&&", DOT = ".", ARROW = "->", HASH = "#", PASTE = "##", ELLIPSIS = "...", QUESTION = "?", TILDE = "~",
-    MINUS = "-", PLUS = "+", NOT = "!", SLASH = "/", PERCENT = "%", PIPE = "|", OR = "||", CARET = "^",
-    EQUAL = "==", UNEQUAL = "!=", LESS_EQUAL = "<=", GREATER_EQUAL = ">=", SHIFT_LEFT = "<<", SHIFT_RIGHT = ">>",
+    AND = "&&", DOT = ".", ARROW = "->", HASH = "#", PASTE = "##", ELLIPSIS = "...", TILDE = "~",
+    SHIFT_RIGHT = ">>",
     DEVICE = "device", CONSTANT = "constant", THREAD = "thread", THREADGROUP = "threadgroup", KERNEL = "kernel",
     VERTEX = "vertex", FRAGMENT = "fragment", CONST = "const", VOLATILE = "volatile", STATIC = "static",
     INLINE = "inline", CONSTEXPR = "constexpr", EXTERN = "extern", TYPENAME = "typename", CLASS = "class",
@@ -35,16 +34,15 @@ known! {
     TEMPLATE = "template", OPERATOR = "operator", STATIC_ASSERT = "static_assert", C_STATIC_ASSERT = "_Static_assert",
     DECLTYPE = "decltype", ALIGNAS = "alignas", GNU_ATTRIBUTE = "__attribute__", DECLSPEC = "__declspec",
     NOEXCEPT = "noexcept", EXPLICIT = "explicit", FRIEND = "friend", PUBLIC = "public", PRIVATE = "private",
-    PROTECTED = "protected", RETURN = "return", CASE = "case", ELSE = "else", DO = "do", GOTO = "goto", IF = "if",
-    FOR = "for", WHILE = "while", SWITCH = "switch", SIZEOF = "sizeof", ALIGNOF = "alignof", AUTO = "auto",
+    PROTECTED = "protected", RETURN = "return", CASE = "case", ELSE = "else", DO = "do", GOTO = "goto",
+    FOR = "for", SIZEOF = "sizeof", ALIGNOF = "alignof",
     UNSIGNED = "unsigned", SIGNED = "signed", LONG = "long", SHORT = "short", INT = "int", CHAR = "char",
-    VOID = "void", BOOL = "bool", FLOAT = "float", DOUBLE = "double", METAL = "metal", COHERENT = "coherent",
+    VOID = "void", BOOL = "bool", FLOAT = "float", METAL = "metal", COHERENT = "coherent",
     RAY_DATA = "ray_data", OBJECT_DATA = "object_data", THREADGROUP_IMAGEBLOCK = "threadgroup_imageblock",
     THREAD_ELEMENTS = "thread_elements", IS_CONSTANT_DEFINED = "is_function_constant_defined",
-    DEFINED = "defined", VA_ARGS = "__VA_ARGS__", VA_OPT = "__VA_OPT__", HAS_INCLUDE = "__has_include",
+    DEFINED = "defined", VA_ARGS = "__VA_ARGS__", VA_OPT = "__VA_OPT__",
     PRAGMA_OPERATOR = "_Pragma", LINE = "__LINE__", FILE = "__FILE__", COUNTER = "__COUNTER__", ONCE = "once",
-    TRUE = "true", FALSE = "false", DEFAULT = "default", DELETE = "delete", CONCEPT = "concept",
-    HALF = "half", BFLOAT = "bfloat", THIS = "this", NEW = "new", EMPTY = "",
+    TRUE = "true", FALSE = "false", CONCEPT = "concept",
 }
 
 /// Every spelling that occurs, once.

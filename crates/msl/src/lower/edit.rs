@@ -79,7 +79,7 @@ impl Edits {
                 // A name of file scope: the whole source stands in namespace msl.
                 let prior = i.checked_sub(1).map(|k| s.tokens[k]);
                 let leading = prior
-                    .is_none_or(|b| !(b.ident() && !qualifier(b.sym) && b.sym != sym::RETURN) && !b.is(sym::GREATER));
+                    .is_none_or(|b| !(b.is(sym::GREATER) || b.ident() && !qualifier(b.sym) && b.sym != sym::RETURN));
                 if leading && s.ident(i + 1) {
                     self.text(i, "::msl::");
                 }
@@ -282,7 +282,7 @@ impl Edits {
                 let tail = (after..body.0).take_while(|k| !s.is(*k, sym::COLON));
                 Some(format!("{scope} {}({params}){}", head.trim(), self.render(p, tail)))
             }
-            ItemKind::Record { body: Some(body), .. } if has_space(item.range.start..body.0) => {
+            ItemKind::Record { body: Some(body) } if has_space(item.range.start..body.0) => {
                 Some(format!("{scope} {}", self.render(p, item.range.start..body.0)))
             }
             _ => None,
@@ -304,7 +304,7 @@ fn canonical(param: &str) -> String {
 fn item_body(kind: &ItemKind) -> Option<(usize, usize)> {
     match kind {
         ItemKind::Function(f) => f.body,
-        ItemKind::Record { body, .. } => *body,
+        ItemKind::Record { body } => *body,
         _ => None,
     }
 }

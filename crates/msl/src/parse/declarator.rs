@@ -213,7 +213,7 @@ impl Source {
         let close = self.mate(open).unwrap_or(open);
         self.split(open + 1, close)
             .into_iter()
-            .filter(|r| !r.is_empty() && !(r.len() == 1 && self.is(r.start, sym::VOID)))
+            .filter(|r| !(r.is_empty() || r.len() == 1 && self.is(r.start, sym::VOID)))
             .map(|range| {
                 let (ty, _) = self.type_end(range.start, range.end);
                 let declarator = self.declarator(ty, range.end);

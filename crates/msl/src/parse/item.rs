@@ -14,10 +14,7 @@ const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) enum ItemKind {
     /// A namespace or `extern "C"` block: its items stand in [`Item::children`].
-    Block {
-        /// The scope of its items.
-        scope: usize,
-    },
+    Block,
     /// `using namespace x;`, `namespace a = b;`, an access specifier, a `static_assert`.
     Directive,
     /// `using x = y;`, `using a::x;`, `typedef y x;`.
@@ -26,8 +23,6 @@ pub(crate) enum ItemKind {
     Record {
         /// Its braces; `None` for a declaration ahead.
         body: Option<(usize, usize)>,
-        /// The scope of its members.
-        scope: usize,
     },
     Function(Function),
     Variable {
@@ -60,8 +55,6 @@ pub(crate) struct Instantiation {
     pub name: Range<usize>,
     /// The arguments, without the angle brackets.
     pub args: Range<usize>,
-    /// The parenthesis that opens its parameters, where they are spelled out.
-    pub open: Option<usize>,
     /// `kernel` stands in front, as word or attribute.
     pub kernel: bool,
 }
@@ -229,7 +222,7 @@ impl Parser<'_> {
     ) -> Result<Item, Diagnostic> {
         let close = self.s.after(open) - 1;
         let children = self.scope(open + 1, close, inner, depth + 1)?;
-        let mut item = self.plain(start, close + 1, scope, ItemKind::Block { scope: inner }, Vec::new());
+        let mut item = self.plain(start, close + 1, scope, ItemKind::Block, Vec::new());
         item.children = children;
         Ok(item)
     }
@@ -277,7 +270,7 @@ impl Parser<'_> {
         let kind = if record {
             ItemKind::Directive
         } else {
-            ItemKind::Instantiation(Instantiation { name: name..name_end, args, open, kernel })
+            ItemKind::Instantiation(Instantiation { name: name..name_end, args, kernel })
         };
         Ok(self.plain(start, stop, scope, kind, Vec::new()))
     }
@@ -313,7 +306,7 @@ impl Parser<'_> {
             item.kind = ItemKind::Function(Function { name, is_operator, open, body: scan.body, qualified });
             return Ok(item);
         } else if scan.record_word && scan.record.is_none() && ty_end + 1 >= stop {
-            item.kind = ItemKind::Record { body: None, scope: 0 };
+            item.kind = ItemKind::Record { body: None };
             item.names = self.tag(first, ty_end).into_iter().collect();
             return Ok(item);
         } else if scan.record.is_none() {
@@ -335,7 +328,7 @@ impl Parser<'_> {
             if !is_enum {
                 item.children = self.scope(body.0 + 1, body.1, inner, depth + 1)?;
             }
-            item.kind = ItemKind::Record { body: Some(body), scope: inner };
+            item.kind = ItemKind::Record { body: Some(body) };
         }
         Ok(item)
     }

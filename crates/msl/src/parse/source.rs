@@ -15,7 +15,6 @@ pub(crate) struct Attribute {
     pub name: Sym,
     /// The tokens between its parentheses.
     pub args: Vec<Token>,
-    pub from: Pos,
     /// Written as `__attribute__`.
     pub gnu: bool,
 }
@@ -101,7 +100,7 @@ impl Source {
             if name.ident() {
                 let has_args = end > i + 2 && tokens[i + 1].is(sym::LPAREN) && tokens[end - 1].is(sym::RPAREN);
                 let args = if has_args { tokens[i + 2..end - 1].to_vec() } else { Vec::new() };
-                self.attributes.push(Attribute { before, name: name.sym, args, from: name.from, gnu });
+                self.attributes.push(Attribute { before, name: name.sym, args, gnu });
             }
             i = end + 1;
         }

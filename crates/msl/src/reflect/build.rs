@@ -249,7 +249,7 @@ impl Program {
         let (_, name) = self.source.type_end(p.ty.start, p.ty.end);
         let ty = self.replaced(self.tokens(name), bindings);
         let last = ty.iter().rev().find(|t| t.ident())?;
-        let record = self.named(last.sym).find(|i| matches!(i.kind, ItemKind::Record { body: Some(_), .. }))?;
+        let record = self.named(last.sym).find(|i| matches!(i.kind, ItemKind::Record { body: Some(_) }))?;
         let mut out = Vec::new();
         for &child in &record.children {
             let member = self.item(child);
