@@ -291,15 +291,6 @@ template <class To, class From> MSL_FN constexpr To as_type(const From &from) {
     return __builtin_bit_cast(To, from);
 }
 
-template <class T> MSL_FN constexpr remove_reference_t<T> &&move(T &&t) { return static_cast<remove_reference_t<T> &&>(t); }
-template <class T> MSL_FN constexpr T &&forward(remove_reference_t<T> &t) { return static_cast<T &&>(t); }
-template <class T> MSL_FN void swap(T &a, T &b) {
-    T t = a;
-    a = b;
-    b = t;
-}
-template <class T> MSL_FN T declval();
-
 template <class T> struct numeric_limits {
     static constexpr bool is_specialized = impl::kind_of<T> != 0;
     static constexpr bool is_signed = (T)-1 < (T)0, is_integer = true, is_exact = true, has_infinity = false;

@@ -12,12 +12,12 @@
 namespace msl {
 namespace metal {
 template <class T, int N> struct vec;
-template <class V> struct packed_vec;
 } // namespace metal
 
 namespace impl {
 
-using metal::vec, metal::packed_vec;
+using metal::vec;
+template <class V> struct packed_vec;
 
 // What a value is in arithmetic: proxies and packed vectors become vectors. `N` is 0 for a scalar.
 template <class A> struct Canon {
@@ -283,14 +283,18 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
 };
 #undef MSL_SIZE
 
+} // namespace metal
+
+namespace impl {
+
 #define MSL_PACKED_COMMON(n)                                                                              \
     packed_vec() = default;                                                                               \
     template <class U, int D, int I, int J, int K, int L>                                                 \
-    MSL_FN constexpr packed_vec(const impl::Swizzle<V, U, D, I, J, K, L> &s) : packed_vec(s.get()) {}     \
+    MSL_FN constexpr packed_vec(const Swizzle<V, U, D, I, J, K, L> &s) : packed_vec(s.get()) {}     \
     MSL_FN constexpr T &operator[](int i) { return e[i]; }                                                \
     MSL_FN constexpr const T &operator[](int i) const { return e[i]; }                                    \
-    template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr packed_vec(S s) : packed_vec(V(s)) {}    \
-    template <class A, impl::OtherVector<A, T, n> = 0>                                                    \
+    template <class S, ScalarOnly<S> = 0> MSL_FN constexpr packed_vec(S s) : packed_vec(V(s)) {}    \
+    template <class A, OtherVector<A, T, n> = 0>                                                    \
     MSL_FN explicit constexpr packed_vec(A a) : packed_vec(V(a)) {}                                \
     template <class U> MSL_FN packed_vec &operator+=(const U &u) { return *this = V(*this) + V(u); }      \
     template <class U> MSL_FN packed_vec &operator-=(const U &u) { return *this = V(*this) - V(u); }      \
@@ -347,6 +351,10 @@ template <class T> struct packed_vec<vec<T, 4>> {
 };
 #undef MSL_SIZE
 
+} // namespace impl
+
+namespace metal {
+
 // A fixed array that can be passed and returned by value.
 template <class T, size_t N> struct array {
     T elements[N];
@@ -384,9 +392,9 @@ template <class T> constexpr int vec_elements_v = vec_elements<T>::value;
     using msl::T##2, msl::T##3, msl::T##4;                                                 \
     }
 #define MSL_PACKED_NAMES(T)                                                                \
-    typedef metal::packed_vec<T##2> packed_##T##2;                                         \
-    typedef metal::packed_vec<T##3> packed_##T##3;                                         \
-    typedef metal::packed_vec<T##4> packed_##T##4;                                         \
+    typedef impl::packed_vec<T##2> packed_##T##2;                                         \
+    typedef impl::packed_vec<T##3> packed_##T##3;                                         \
+    typedef impl::packed_vec<T##4> packed_##T##4;                                         \
     namespace metal {                                                                      \
     using msl::packed_##T##2, msl::packed_##T##3, msl::packed_##T##4;                      \
     }                                                                                      \
