@@ -59,8 +59,14 @@ impl Nvrtc {
 
     /// Compiles CUDA text for `sm_90a`. `Err` holds the compiler's messages.
     pub fn compile(&self, text: &str) -> Result<(), String> {
+        self.ptx(text, "sm_90a").map(drop)
+    }
+
+    /// The PTX of CUDA text for `architecture`. `Err` holds the compiler's messages.
+    pub fn ptx(&self, text: &str, architecture: &str) -> Result<String, String> {
         let text = CString::new(text).map_err(|e| e.to_string())?;
-        let options = ["-std=c++17", "-default-device", "-arch=sm_90a"].map(|o| CString::new(o).unwrap_or_default());
+        let architecture = format!("-arch={architecture}");
+        let options = ["-std=c++17", "-default-device", &architecture].map(|o| CString::new(o).unwrap_or_default());
         let pointers: Vec<*const c_char> = options.iter().map(|o| o.as_ptr()).collect();
         let mut program: *mut c_void = std::ptr::null_mut();
         // SAFETY: the signatures are those of nvrtc.h; every pointer lives through its call.
@@ -81,6 +87,10 @@ impl Nvrtc {
                 self.library.get(b"nvrtcGetProgramLogSize\0").map_err(|e| e.to_string())?;
             let log: libloading::Symbol<unsafe extern "C" fn(*mut c_void, *mut c_char) -> Status> =
                 self.library.get(b"nvrtcGetProgramLog\0").map_err(|e| e.to_string())?;
+            let ptx_size: libloading::Symbol<unsafe extern "C" fn(*mut c_void, *mut usize) -> Status> =
+                self.library.get(b"nvrtcGetPTXSize\0").map_err(|e| e.to_string())?;
+            let ptx: libloading::Symbol<unsafe extern "C" fn(*mut c_void, *mut c_char) -> Status> =
+                self.library.get(b"nvrtcGetPTX\0").map_err(|e| e.to_string())?;
             let destroy: libloading::Symbol<unsafe extern "C" fn(*mut *mut c_void) -> Status> =
                 self.library.get(b"nvrtcDestroyProgram\0").map_err(|e| e.to_string())?;
             let name = c"lowered.cu";
@@ -88,13 +98,14 @@ impl Nvrtc {
                 return Err("nvrtcCreateProgram failed".into());
             }
             let status = compile(program, pointers.len() as c_int, pointers.as_ptr());
+            let (text_size, get_text) = if status == 0 { (&ptx_size, &ptx) } else { (&log_size, &log) };
             let mut size = 0;
-            log_size(program, &mut size);
-            let mut messages = vec![0u8; size.max(1)];
-            log(program, messages.as_mut_ptr().cast());
+            text_size(program, &mut size);
+            let mut out = vec![0u8; size.max(1)];
+            get_text(program, out.as_mut_ptr().cast());
             destroy(&mut program);
-            let messages = CStr::from_bytes_until_nul(&messages).map(|c| c.to_string_lossy().into_owned());
-            if status == 0 { Ok(()) } else { Err(messages.unwrap_or_default()) }
+            let out = CStr::from_bytes_until_nul(&out).map_err(|e| e.to_string())?.to_string_lossy().into_owned();
+            if status == 0 { Ok(out) } else { Err(out) }
         }
     }
 }
