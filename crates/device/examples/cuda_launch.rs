@@ -53,8 +53,14 @@ impl Test {
     fn new() -> Result<Test, Any> {
         let cuda = Cuda::new(&Options::default())?;
         println!("{}", cuda.describe());
-        let kernel =
-            cuda.kernel(&Source { file: "step.cu", entry: "step", text: TEXT, options: &[], arch: cuda.arch() })?;
+        let kernel = cuda.kernel(&Source {
+            file: "step.cu",
+            entry: "step",
+            symbol: "step",
+            text: TEXT,
+            options: &[],
+            arch: cuda.arch(),
+        })?;
         let y = cuda.alloc(BLOCKS * THREADS * 4)?;
         let (one, rows) = (cuda.alloc(4)?, cuda.alloc(4)?);
         one.write(0, &1.0f32.to_ne_bytes())?;

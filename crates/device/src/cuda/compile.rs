@@ -59,7 +59,7 @@ impl Compiler {
         let options = self.nvrtc.options(source).join("\0");
         let (major, minor) = self.nvrtc.version();
         let version = format!("nvrtc {major}.{minor}");
-        Key::of([source.text, source.entry, source.file, &options, &version].map(str::as_bytes))
+        Key::of([source.text, source.file, &options, &version].map(str::as_bytes))
     }
 
     /// Machine code for `source`, from the cache where it has it.
@@ -99,7 +99,8 @@ mod tests {
     fn a_second_build_comes_from_the_cache_and_a_damaged_entry_is_built_again() {
         let Some((compiler, home)) = compiler("again") else { return };
         let options = ["-DFACTOR=2.0f".to_owned()];
-        let source = Source { file: "scale.cu", entry: "scale", text: TEXT, options: &options, arch: "sm_90a" };
+        let source =
+            Source { file: "scale.cu", entry: "scale", symbol: "scale", text: TEXT, options: &options, arch: "sm_90a" };
         let first = compiler.build(&source).unwrap();
         assert!(matches!(first.origin, Origin::Compiled { unkept: None, .. }));
         let second = compiler.build(&source).unwrap();
@@ -121,12 +122,13 @@ mod tests {
     fn whatever_a_program_depends_on_changes_its_key() {
         let Some((compiler, _)) = compiler("keys") else { return };
         let [two, three] = ["-DFACTOR=2.0f", "-DFACTOR=3.0f"].map(|o| [o.to_owned()]);
-        let base = Source { file: "scale.cu", entry: "scale", text: TEXT, options: &two, arch: "sm_90a" };
+        let base =
+            Source { file: "scale.cu", entry: "scale", symbol: "scale", text: TEXT, options: &two, arch: "sm_90a" };
         let others = [
             Source { options: &three, ..base },
             Source { arch: "sm_80", ..base },
             Source { text: "extern \"C\" __global__ void scale(float *y) {}", ..base },
-            Source { entry: "other", ..base },
+            Source { file: "other.cu", ..base },
             Source { options: &[], ..base },
         ];
         for other in &others {
@@ -139,8 +141,14 @@ mod tests {
     fn without_a_usable_cache_programs_are_still_built() {
         let Some((compiler, home)) = compiler("file") else { return };
         fs::write(&home, b"a file where a folder should be").unwrap();
-        let source =
-            Source { file: "s.cu", entry: "scale", text: TEXT, options: &["-DFACTOR=1".into()], arch: "sm_90a" };
+        let source = Source {
+            file: "s.cu",
+            entry: "scale",
+            symbol: "scale",
+            text: TEXT,
+            options: &["-DFACTOR=1".into()],
+            arch: "sm_90a",
+        };
         let built = compiler.build(&source).unwrap();
         assert!(matches!(built.origin, Origin::Compiled { unkept: Some(_), .. }));
         fs::remove_file(&home).unwrap();

@@ -27,7 +27,7 @@ pub use driver::{Code, Info, list};
 pub use error::{Error, Place};
 pub use kernel::{Arg, Kernel, Launch, Overlap, Shape};
 pub use nvrtc::{Nvrtc, Source};
-pub use program::{Program, WAIT};
+pub use program::{Program, WAIT, assemble};
 pub use queue::{CudaQueue, Execution};
 pub use stream::{Event, Graph, Stream};
 
@@ -157,7 +157,7 @@ impl Cuda {
 impl Shared {
     fn kernel(&self, source: &Source<'_>) -> Result<Kernel, Error> {
         let built = self.compiler.build(source)?;
-        Kernel::load(&self.context, &built.cubin, source.entry, source.place())
+        Kernel::load(&self.context, &built.cubin, source.symbol, source.place())
     }
 }
 

@@ -16,8 +16,10 @@ type Raw = *mut c_void;
 pub struct Source<'a> {
     /// File that messages name where the text has no `#line`.
     pub file: &'a str,
-    /// The entry that is wanted: an `extern "C"` kernel of the text.
+    /// What messages call the kernel.
     pub entry: &'a str,
+    /// Its name in the text, where it is `extern "C"`.
+    pub symbol: &'a str,
     /// The text.
     pub text: &'a str,
     /// Compiler options besides the architecture, e.g. `-DTG=256`.
@@ -334,7 +336,7 @@ mod tests {
     }
 
     fn source<'a>(text: &'a str, options: &'a [String]) -> Source<'a> {
-        Source { file: "twice.cu", entry: "twice", text, options, arch: "sm_90a" }
+        Source { file: "twice.cu", entry: "twice", symbol: "twice", text, options, arch: "sm_90a" }
     }
 
     const TWICE: &str = "extern \"C\" __global__ void twice(float *y) { y[threadIdx.x] *= FACTOR; }";

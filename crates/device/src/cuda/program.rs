@@ -12,8 +12,10 @@ use super::nvrtc::Source;
 pub struct Program {
     /// File that it comes from, below the kernels folder.
     pub file: String,
-    /// Name of the kernel in the text.
+    /// What the variant calls the kernel.
     pub entry: String,
+    /// What the text calls it.
+    pub symbol: String,
     /// The text.
     pub text: String,
     /// Compiler options that the text needs.
@@ -83,7 +85,8 @@ impl Program {
         }
         Ok(Program {
             file: text.path.clone(),
-            entry: lowered.symbol,
+            entry: variant.entry.clone(),
+            symbol: lowered.symbol,
             text: lowered.text,
             options,
             params: Some(lowered.params),
@@ -93,14 +96,12 @@ impl Program {
 
     fn cuda(variant: &Variant, text: &source::Text, overlap: Overlap) -> Result<Program, Error> {
         let options = text.macros.iter().map(|(n, v)| format!("--define-macro={n}={v}")).collect();
-        // The shared argument structs are written in MSL's words.
-        let mut whole = "typedef unsigned int uint;\n".to_owned();
-        inline(&mut whole, &text.path, &text.text, &mut Vec::new())?;
         let early = variant.knobs.get("PDL") == Some(&1);
         Ok(Program {
             file: text.path.clone(),
             entry: variant.entry.clone(),
-            text: whole,
+            symbol: variant.entry.clone(),
+            text: assemble(&text.path, &text.text)?,
             options,
             params: None,
             overlap: if early { overlap } else { Overlap::Serial },
@@ -109,7 +110,14 @@ impl Program {
 
     /// As the compiler takes it.
     pub fn source<'a>(&'a self, arch: &'a str) -> Source<'a> {
-        Source { file: &self.file, entry: &self.entry, text: &self.text, options: &self.options, arch }
+        Source {
+            file: &self.file,
+            entry: &self.entry,
+            symbol: &self.symbol,
+            text: &self.text,
+            options: &self.options,
+            arch,
+        }
     }
 }
 
@@ -120,6 +128,16 @@ fn value(kind: &str, v: i64) -> Value {
         "uint" | "ushort" | "uchar" | "ulong" | "size_t" => Value::Uint(v.max(0) as u64),
         _ => Value::Int(v),
     }
+}
+
+/// The text of a file in CUDA C++ with the kernels folder's own headers in place of their `#include "..."`.
+///
+/// # Errors
+/// A header that is not there, at its line.
+pub fn assemble(path: &str, text: &str) -> Result<String, Error> {
+    let mut whole = "typedef unsigned int uint;\n".to_owned();
+    inline(&mut whole, path, text, &mut Vec::new())?;
+    Ok(whole)
 }
 
 /// Puts the kernels folder's own headers in place of their `#include "..."`, each once, and leaves the others to the compiler.
@@ -141,7 +159,10 @@ fn inline(to: &mut String, path: &str, text: &str, seen: &mut Vec<String>) -> Re
             Some((_, Some((header, text)))) => {
                 if !seen.contains(&header) {
                     seen.push(header.clone());
+                    // The shared headers are written in MSL's words.
+                    *to += "#define constant\n";
                     inline(to, &header, &text, seen)?;
+                    *to += "#undef constant\n";
                 }
                 *to += &format!("#line {} {path:?}\n", i + 2);
             }
