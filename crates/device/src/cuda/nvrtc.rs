@@ -175,7 +175,10 @@ impl Nvrtc {
             "--std=c++17".to_owned(),
             "--generate-line-info".to_owned(),
         ];
-        all.extend(self.include.iter().map(|p| format!("--include-path={}", p.display())));
+        // Lowered texts hold all they need, and so what they compile to does not depend on where a toolkit lies.
+        if source.text.contains("#include") {
+            all.extend(self.include.iter().map(|p| format!("--include-path={}", p.display())));
+        }
         all.extend_from_slice(source.options);
         all
     }

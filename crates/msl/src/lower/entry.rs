@@ -156,7 +156,11 @@ pub(super) fn wrapper(
             format!("extern \"C\" __global__ void {bounds}{}({})", w.symbol, parameters.join(", "))
         }
     };
-    let _ = write!(w.text, "\n{head} {{ {call}({}); }}", actual.join(", "));
+    let begin = match target {
+        Target::Host => "",
+        Target::Cuda => "MSL_ENTRY_BEGIN; ",
+    };
+    let _ = write!(w.text, "\n{head} {{ {begin}{call}({}); }}", actual.join(", "));
     Ok(w)
 }
 
