@@ -6,6 +6,25 @@
 
 constant constexpr uint THREADS = LANES * SIMDS;
 
+// Weights of BN rows as they lie in memory: eight elements of each, UNROLL times.
+struct Tile {
+    Eight<half> w[UNROLL][BN];
+};
+
+// Past the last output, the last row is read again; past the last eight elements, those: nothing comes of either.
+inline Tile load_tile(device const half *w, uint first, constant MatmulParams &p, uint c, uint eights) {
+    Tile tile;
+#pragma unroll
+    for (uint u = 0; u < UNROLL; ++u) {
+#pragma unroll
+        for (uint b = 0; b < BN; ++b) {
+            device const half *row = w + ulong(min(first + b, p.n - 1)) * p.k;
+            tile.w[u][b] = load8(row + 8 * min(c + u * THREADS, eights - 1));
+        }
+    }
+    return tile;
+}
+
 template <typename T>
 [[kernel, max_total_threads_per_threadgroup(LANES * SIMDS)]] void matvec(
     device T *y [[buffer(0)]],
@@ -20,34 +39,28 @@ template <typename T>
     uint simd [[simdgroup_index_in_threadgroup]]) {
     threadgroup float partial[SIMDS * BN];
     const uint r = group.y, first = group.x * BN;
+    const uint eights = loads_wide(p.k, p.ldx) ? p.k / 8 : 0;
+
+    // The first weights are on their way before anything else is known.
+    Tile tile = {};
+    uint c = thread_index;
+    if (eights > 0) {
+        tile = load_tile(w, first, p, c, eights);
+    }
     if (r >= rows) {
         return;
     }
     device const T *xr = x + ulong(r) * p.ldx;
-    // Past the last output, the last row is read again and nothing is stored.
-    device const half *wr[BN];
-#pragma unroll
-    for (uint b = 0; b < BN; ++b) {
-        wr[b] = w + ulong(min(first + b, p.n - 1)) * p.k;
-    }
-
     float4 sum[BN];
 #pragma unroll
     for (uint b = 0; b < BN; ++b) {
         sum[b] = float4(0.0f);
     }
-    const uint eights = loads_wide(p.k, p.ldx) ? p.k / 8 : 0;
-    for (uint c = thread_index; c < eights; c += UNROLL * THREADS) {
+    while (c < eights) {
         Eight<T> xs[UNROLL];
-        Eight<half> ws[UNROLL][BN];
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
-            const uint at = 8 * min(c + u * THREADS, eights - 1);
-            xs[u] = load8(xr + at);
-#pragma unroll
-            for (uint b = 0; b < BN; ++b) {
-                ws[u][b] = load8(wr[b] + at);
-            }
+            xs[u] = load8(xr + 8 * min(c + u * THREADS, eights - 1));
         }
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
@@ -55,37 +68,45 @@ template <typename T>
                 const float4 low = float4(xs[u].low), high = float4(xs[u].high);
 #pragma unroll
                 for (uint b = 0; b < BN; ++b) {
-                    sum[b] = fma(low, float4(ws[u][b].low), sum[b]);
-                    sum[b] = fma(high, float4(ws[u][b].high), sum[b]);
+                    sum[b] = fma(low, float4(tile.w[u][b].low), sum[b]);
+                    sum[b] = fma(high, float4(tile.w[u][b].high), sum[b]);
                 }
             }
+        }
+        c += UNROLL * THREADS;
+        if (c < eights) {
+            tile = load_tile(w, first, p, c, eights);
         }
     }
     for (uint i = 8 * eights + thread_index; i < p.k; i += THREADS) {
         const float xi = float(xr[i]);
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
-            sum[b].x = fma(xi, float(wr[b][i]), sum[b].x);
+            sum[b].x = fma(xi, float(w[ulong(min(first + b, p.n - 1)) * p.k + i]), sum[b].x);
         }
     }
 
+    float total[BN];
 #pragma unroll
     for (uint b = 0; b < BN; ++b) {
-        const float total = simd_sum((sum[b].x + sum[b].y) + (sum[b].z + sum[b].w));
-        if (lane == 0) {
-            partial[simd * BN + b] = total;
+        total[b] = simd_sum((sum[b].x + sum[b].y) + (sum[b].z + sum[b].w));
+    }
+    if (lane == 0) {
+#pragma unroll
+        for (uint b = 0; b < BN; ++b) {
+            partial[simd * BN + b] = total[b];
         }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint j = first + thread_index;
     if (thread_index < BN && j < p.n) {
-        float total = p.bias != 0 ? float(bias[j]) : 0.0f;
+        float v = p.bias != 0 ? float(bias[j]) : 0.0f;
         for (uint s = 0; s < SIMDS; ++s) {
-            total += partial[s * BN + thread_index];
+            v += partial[s * BN + thread_index];
         }
         device T *out = y + ulong(r) * p.ldy + j;
-        *out = T(p.accumulate != 0 ? float(*out) + total : total);
+        *out = T(p.accumulate != 0 ? float(*out) + v : v);
     }
 }
 

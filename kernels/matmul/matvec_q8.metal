@@ -6,6 +6,33 @@
 
 constant constexpr uint THREADS = LANES * SIMDS;
 
+// Weights of BN rows as they lie in memory: half a block of each, UNROLL times.
+struct Tile {
+    uint4 q[UNROLL][BN];
+    half d[UNROLL][BN];
+};
+
+inline device const half *scales_of(device const char *w, constant MatmulParams &p) {
+    return (device const half *)(w + ulong(p.n) * p.k);
+}
+
+// Past the last output, the last row is read again; past the last half block, that: nothing comes of either.
+inline Tile load_tile(device const char *w, uint first, constant MatmulParams &p, uint c, uint halves) {
+    device const half *scales = scales_of(w, p);
+    Tile tile;
+#pragma unroll
+    for (uint u = 0; u < UNROLL; ++u) {
+        const uint at = min(c + u * THREADS, halves - 1);
+#pragma unroll
+        for (uint b = 0; b < BN; ++b) {
+            const ulong j = min(first + b, p.n - 1);
+            tile.q[u][b] = *(device const uint4 *)(w + j * p.k + 16 * at);
+            tile.d[u][b] = scales[j * (p.k / 32) + at / 2];
+        }
+    }
+    return tile;
+}
+
 template <typename T>
 [[kernel, max_total_threads_per_threadgroup(LANES * SIMDS)]] void matvec_q8(
     device T *y [[buffer(0)]],
@@ -20,43 +47,30 @@ template <typename T>
     uint simd [[simdgroup_index_in_threadgroup]]) {
     threadgroup float partial[SIMDS * BN];
     const uint r = group.y, first = group.x * BN;
+    const uint halves = loads_wide(p.k, p.ldx) ? p.k / 16 : 0;
+
+    // The first weights are on their way before anything else is known.
+    Tile tile = {};
+    uint c = thread_index;
+    if (halves > 0) {
+        tile = load_tile(w, first, p, c, halves);
+    }
     if (r >= rows) {
         return;
     }
     device const T *xr = x + ulong(r) * p.ldx;
-    device const half *scales = (device const half *)(w + ulong(p.n) * p.k);
-    device const uint4 *quants[BN];
-    device const half *ds[BN];
-#pragma unroll
-    for (uint b = 0; b < BN; ++b) {
-        // Past the last output, the last row is read again and nothing is stored.
-        const ulong j = min(first + b, p.n - 1);
-        quants[b] = (device const uint4 *)(w + j * p.k);
-        ds[b] = scales + j * (p.k / 32);
-    }
-
     float sum[BN];
 #pragma unroll
     for (uint b = 0; b < BN; ++b) {
         sum[b] = 0.0f;
     }
-    const bool wide = loads_wide(p.k, p.ldx);
-    const uint halves = p.k / 16;
-    for (uint c = thread_index; c < halves; c += UNROLL * THREADS) {
+    while (c < halves) {
         Eight<T> xs[UNROLL][2];
-        uint4 qs[UNROLL][BN];
-        half d[UNROLL][BN];
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
-            const uint at = min(c + u * THREADS, halves - 1);
-#pragma unroll
-            for (uint b = 0; b < BN; ++b) {
-                qs[u][b] = quants[b][at];
-                d[u][b] = ds[b][at / 2];
-            }
-            device const T *from = xr + 16 * at;
-            xs[u][0] = wide ? load8(from) : load_upto8(from, 8);
-            xs[u][1] = wide ? load8(from + 8) : load_upto8(from + 8, 8);
+            device const T *from = xr + 16 * min(c + u * THREADS, halves - 1);
+            xs[u][0] = load8(from);
+            xs[u][1] = load8(from + 8);
         }
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
@@ -65,33 +79,51 @@ template <typename T>
                 const float4 x2 = float4(xs[u][1].low), x3 = float4(xs[u][1].high);
 #pragma unroll
                 for (uint b = 0; b < BN; ++b) {
-                    float4 dot = x0 * quants4(qs[u][b].x);
-                    dot = fma(x1, quants4(qs[u][b].y), dot);
-                    dot = fma(x2, quants4(qs[u][b].z), dot);
-                    dot = fma(x3, quants4(qs[u][b].w), dot);
-                    sum[b] = fma(float(d[u][b]), (dot.x + dot.y) + (dot.z + dot.w), sum[b]);
+                    const uint4 q = tile.q[u][b];
+                    float4 dot = x0 * quants4(q.x);
+                    dot = fma(x1, quants4(q.y), dot);
+                    dot = fma(x2, quants4(q.z), dot);
+                    dot = fma(x3, quants4(q.w), dot);
+                    sum[b] = fma(float(tile.d[u][b]), (dot.x + dot.y) + (dot.z + dot.w), sum[b]);
                 }
             }
         }
+        c += UNROLL * THREADS;
+        if (c < halves) {
+            tile = load_tile(w, first, p, c, halves);
+        }
+    }
+    // Where rows of x do not lie on boundaries of sixteen bytes.
+    for (uint i = 16 * halves + thread_index; i < p.k; i += THREADS) {
+        const float xi = float(xr[i]);
+#pragma unroll
+        for (uint b = 0; b < BN; ++b) {
+            const ulong j = min(first + b, p.n - 1);
+            sum[b] = fma(xi * float(scales_of(w, p)[j * (p.k / 32) + i / 32]), float(w[j * p.k + i]), sum[b]);
+        }
     }
 
+    float total[BN];
 #pragma unroll
     for (uint b = 0; b < BN; ++b) {
-        const float total = simd_sum(sum[b]);
-        if (lane == 0) {
-            partial[simd * BN + b] = total;
+        total[b] = simd_sum(sum[b]);
+    }
+    if (lane == 0) {
+#pragma unroll
+        for (uint b = 0; b < BN; ++b) {
+            partial[simd * BN + b] = total[b];
         }
     }
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint j = first + thread_index;
     if (thread_index < BN && j < p.n) {
-        float total = p.bias != 0 ? float(bias[j]) : 0.0f;
+        float v = p.bias != 0 ? float(bias[j]) : 0.0f;
         for (uint s = 0; s < SIMDS; ++s) {
-            total += partial[s * BN + thread_index];
+            v += partial[s * BN + thread_index];
         }
         device T *out = y + ulong(r) * p.ldy + j;
-        *out = T(p.accumulate != 0 ? float(*out) + total : total);
+        *out = T(p.accumulate != 0 ? float(*out) + v : v);
     }
 }
 
