@@ -109,7 +109,9 @@ fn every_library_is_compiled_and_linked_once_for_each_set_of_knobs() {
 fn a_compiler_that_fails_fails_the_build_with_its_words() {
     let site = Site::new("fails", "echo \"gemm.metal:3:1: error: no such type\" >&2; exit 7");
     let error = site.build().unwrap_err();
-    assert!(matches!(&error, Error::Refused { library, status, .. } if library == "common" && status.code() == Some(7)));
+    assert!(
+        matches!(&error, Error::Refused { library, status, .. } if library == "common" && status.code() == Some(7))
+    );
     let text = error.to_string();
     assert!(text.contains("gemm.metal:3:1: error: no such type"), "{text}");
     assert!(text.contains(r#""xcrun" "-sdk" "macosx" "metal""#), "{text}");
