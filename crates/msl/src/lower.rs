@@ -3,6 +3,7 @@
 mod edit;
 mod entry;
 mod need;
+mod ternary;
 mod threadgroup;
 mod write;
 
@@ -138,6 +139,9 @@ impl Unit {
         Diagnostic::error(place, format!("no kernel is called {name:?}")).with_note(note)
     }
 }
+
+/// What lowered text needs besides the support library.
+pub(crate) const GLUE: &str = include_str!("lower/glue.h");
 
 /// One lowering under way.
 struct Lowering<'a> {
@@ -287,7 +291,8 @@ impl Lowering<'_> {
             text.push_str(&format!("#line 1 \"{name}\"\n{header}\n"));
         }
         text.push_str("namespace msl {\n");
-        text.push_str(entry::GLUE);
+        text.push_str(GLUE);
+        text.push_str(&self.builtins());
         text.push_str(&body.text);
         text.push_str("} // namespace msl\n");
         let entry = &self.point.entry;
@@ -384,6 +389,32 @@ impl Lowering<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Functions of the support library under the names that Metal's own library has for its compiler's: `__metal_exp`.
+    fn builtins(&self) -> String {
+        let source = &self.program().source;
+        let mut names: Vec<&str> = self.needed.names.iter().map(|n| source.spellings.text(*n)).collect();
+        names.sort_unstable();
+        let mut text = String::new();
+        for (full, name) in names.iter().filter_map(|n| Some((n, n.strip_prefix("__metal_")?))) {
+            match name {
+                "get_simdgroup_size" => text.push_str(&format!("template <class T> T {full}(T) {{ return T(32); }}\n")),
+                "get_thread_index_in_simdgroup" => {
+                    text.push_str(&format!("template <class T> T {full}(T) {{ return T(impl::lane()); }}\n"));
+                }
+                _ => text.push_str(&format!(
+                    "template <class A> auto {full}(A a) {{ return metal::{name}(a); }}\n\
+                     template <class A> auto {full}(A a, msl_math_mode) {{ return metal::{name}(a); }}\n\
+                     template <class A, class B> auto {full}(A a, B b) {{ return metal::{name}(a, b); }}\n\
+                     template <class A, class B> auto {full}(A a, B b, msl_math_mode) {{ return metal::{name}(a, b); }}\n\
+                     template <class A, class B, class C> auto {full}(A a, B b, C c) {{ return metal::{name}(a, b, c); }}\n\
+                     template <class A, class B, class C> auto {full}(A a, B b, C c, msl_math_mode) {{ return metal::{name}(a, b, c); }}\n\
+                     template <class A, class B, class C, class D> auto {full}(A a, B b, C c, D d) {{ return metal::{name}(a, b, c, d); }}\n"
+                )),
+            }
+        }
+        text
     }
 
     /// The swizzles that the needed declarations use, as the support library wants to be told.

@@ -51,8 +51,11 @@ pub(crate) fn word(name: &str) -> Option<&'static str> {
 pub(crate) fn library_knows(name: &str) -> bool {
     static NAMES: OnceLock<HashSet<&'static str>> = OnceLock::new();
     let names = NAMES.get_or_init(|| {
-        let headers = [Target::Host, Target::Cuda].into_iter().flat_map(support);
-        headers.flat_map(|(_, text)| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect()
+        let headers = [Target::Host, Target::Cuda].into_iter().flat_map(support).map(|(_, text)| *text);
+        headers
+            .chain([crate::lower::GLUE])
+            .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+            .collect()
     });
     names.contains(name)
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::literal;
-use crate::parse::{ItemKind, qualifier};
+use crate::parse::{Function, Item, ItemKind, qualifier};
 use crate::program::{Program, glues};
 use crate::token::{Kind, SPACE, Sym, sym};
 use crate::{Diagnostic, Place};
@@ -36,6 +36,7 @@ impl Edits {
         for i in 0..p.source.tokens.len() {
             e.token(p, i, &members);
         }
+        e.conditionals(p);
         for (i, item) in p.items.items.iter().enumerate() {
             if let ItemKind::Variable { .. } = item.kind {
                 e.variable(p, i);
@@ -47,6 +48,9 @@ impl Edits {
             {
                 e.threadgroup_variables(p, body);
             }
+        }
+        for i in 0..p.items.items.len() {
+            e.constructor(p, i);
         }
         e.merge_overloads(p);
         e
@@ -77,9 +81,12 @@ impl Edits {
             }
             Kind::Punct if t.sym == sym::SCOPE => {
                 // A name of file scope: the whole source stands in namespace msl.
-                let prior = i.checked_sub(1).map(|k| s.tokens[k]);
-                let leading = prior
-                    .is_none_or(|b| !(b.is(sym::GREATER) || b.ident() && !qualifier(b.sym) && b.sym != sym::RETURN));
+                let leading = i.checked_sub(1).is_none_or(|k| {
+                    let b = s.tokens[k];
+                    let decltype = || s.mate(k).is_some_and(|open| open > 0 && s.is(open - 1, sym::DECLTYPE));
+                    let name = b.ident() && !qualifier(b.sym) && b.sym != sym::RETURN;
+                    !(name || b.is(sym::GREATER) || b.is(sym::RPAREN) && decltype())
+                });
                 if leading && s.ident(i + 1) {
                     self.text(i, "::msl::");
                 }
@@ -168,6 +175,21 @@ impl Edits {
         self.text(first, text);
     }
 
+    /// A constructor cannot be `const`: one for constant memory is like any other.
+    fn constructor(&mut self, p: &Program, index: usize) {
+        let s = &p.source;
+        let item = p.item(index);
+        let scope = &p.items.scopes[item.scope];
+        let ItemKind::Function(f) = &item.kind else { return };
+        if scope.class && scope.name == s.text(f.name) {
+            for k in s.after(f.open)..function_end(item, f) {
+                if s.is(k, sym::CONSTANT) {
+                    self.drop(k);
+                }
+            }
+        }
+    }
+
     fn threadgroup_variables(&mut self, p: &Program, body: (usize, usize)) {
         let s = &p.source;
         let mut i = body.0 + 1;
@@ -227,13 +249,13 @@ impl Edits {
     fn merge_overloads(&mut self, p: &Program) {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (i, item) in p.items.items.iter().enumerate() {
-            let (Some(key), Some(body)) = (self.overload_key(p, i), item_body(&item.kind)) else { continue };
+            let (Some(key), Some(body)) = (self.overload_key(p, i), item_body(item)) else { continue };
             let Some(&first) = seen.get(&key) else {
                 seen.insert(key, i);
                 continue;
             };
             let other = p.item(first);
-            let Some(other_body) = item_body(&other.kind) else { continue };
+            let Some(other_body) = item_body(other) else { continue };
             let raw = |r: Range<usize>| r.map(|k| p.source.tokens[k].sym).collect::<Vec<_>>();
             let (mine, theirs) = (item.range.start..body.0, other.range.start..other_body.0);
             if raw(mine.clone()) == raw(theirs.clone()) {
@@ -267,7 +289,10 @@ impl Edits {
         let has_space = |r: Range<usize>| r.clone().any(|k| s.ident(k) && crate::parse::address_space(s.tokens[k].sym));
         match &item.kind {
             ItemKind::Function(f) => {
-                let body = f.body?;
+                // A declaration ahead does no harm where it is repeated, but a member must not be.
+                if f.body.is_none() && !p.items.scopes[item.scope].class {
+                    return None;
+                }
                 let skip =
                     |k: &usize| s.ident(*k) && matches!(s.tokens[*k].sym, sym::INLINE | sym::STATIC | sym::CONSTEXPR);
                 let head = self.render(p, (item.range.start..f.open).filter(|k| !skip(k)));
@@ -279,7 +304,8 @@ impl Edits {
                     params.push(',');
                 }
                 let after = s.after(f.open);
-                let tail = (after..body.0).take_while(|k| !s.is(*k, sym::COLON));
+                let tail =
+                    (after..function_end(item, f)).take_while(|k| !s.is(*k, sym::COLON) && !s.is(*k, sym::ASSIGN));
                 Some(format!("{scope} {}({params}){}", head.trim(), self.render(p, tail)))
             }
             ItemKind::Record { body: Some(body) } if has_space(item.range.start..body.0) => {
@@ -301,12 +327,18 @@ fn canonical(param: &str) -> String {
     words.join(" ")
 }
 
-fn item_body(kind: &ItemKind) -> Option<(usize, usize)> {
-    match kind {
-        ItemKind::Function(f) => f.body,
+/// Where what an item is about begins: its body, or its end.
+fn item_body(item: &Item) -> Option<(usize, usize)> {
+    match &item.kind {
+        ItemKind::Function(f) => Some(f.body.unwrap_or((item.range.end - 1, item.range.end - 1))),
         ItemKind::Record { body } => *body,
         _ => None,
     }
+}
+
+/// Index of a function's `{`, or of the `;` that ends its declaration.
+fn function_end(item: &Item, f: &Function) -> usize {
+    f.body.map_or(item.range.end - 1, |b| b.0)
 }
 
 /// Whether the `constant` at `i` qualifies something that is `const` already.

@@ -6,18 +6,6 @@ use super::{LowerOptions, Param, Target, Value};
 use crate::reflect::{EntryPoint, ParamSource};
 use crate::{Arg, ArgKind, Builtin, Diagnostic, Indirection, Unit};
 
-/// What wrappers use: the types of a function's parameters.
-pub(super) const GLUE: &str = "\
-template <class T> struct msl_no_reference { typedef T type; };
-template <class T> struct msl_no_reference<T &> { typedef T type; };
-template <class T> struct msl_pointee { typedef T type; };
-template <class T> struct msl_pointee<T *> { typedef T type; };
-template <class T> struct msl_pointee<T &> { typedef T type; };
-template <unsigned N, class F> struct msl_param;
-template <unsigned N, class R, class A, class... B> struct msl_param<N, R (*)(A, B...)> : msl_param<N - 1, R (*)(B...)> {};
-template <class R, class A, class... B> struct msl_param<0, R (*)(A, B...)> { typedef A type; };
-";
-
 /// The function around a kernel.
 pub(super) struct Wrapper {
     pub text: String,

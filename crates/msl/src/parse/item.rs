@@ -299,7 +299,9 @@ impl Parser<'_> {
         if s.is(first, sym::TYPEDEF) {
             item.kind = ItemKind::Alias;
             item.names = self.typedef_names(first, stop);
-        } else if let Some(open) = scan.params {
+        } else if let Some(open) = scan.params
+            && !constant_object(s, &scan, ty_end, stop)
+        {
             let (name, qualified) = self.function_name(&scan, open, first);
             item.names = if qualified { self.owner(name) } else { vec![s.tokens[name].sym] };
             let is_operator = scan.operator.is_some();
@@ -311,7 +313,8 @@ impl Parser<'_> {
             return Ok(item);
         } else if scan.record.is_none() {
             item.names = self.variable_names(ty_end, stop);
-            item.kind = ItemKind::Variable { ty: first..ty_end, init: scan.init.map(|i| i..stop - 1) };
+            let init = scan.init.or(scan.params).map(|i| i..stop - 1);
+            item.kind = ItemKind::Variable { ty: first..ty_end, init };
             return Ok(item);
         }
         if let Some(body) = scan.record {
@@ -405,6 +408,16 @@ impl Parser<'_> {
         }
         names
     }
+}
+
+/// `constant T name(args);`: an object, though it reads like a function that is declared ahead.
+fn constant_object(s: &Source, scan: &Scan, ty_end: usize, stop: usize) -> bool {
+    let Some(open) = scan.params else { return false };
+    scan.body.is_none()
+        && scan.operator.is_none()
+        && open == ty_end + 1
+        && s.after(open) + 1 == stop
+        && s.tokens[..ty_end].iter().rev().take_while(|t| t.ident() || t.is(sym::SCOPE)).any(|t| t.is(sym::CONSTANT))
 }
 
 /// What has been seen of a declaration.
