@@ -37,7 +37,7 @@ known! {
     PROTECTED = "protected", RETURN = "return", CASE = "case", ELSE = "else", DO = "do", GOTO = "goto",
     FOR = "for", SIZEOF = "sizeof", ALIGNOF = "alignof",
     UNSIGNED = "unsigned", SIGNED = "signed", LONG = "long", SHORT = "short", INT = "int", CHAR = "char",
-    VOID = "void", BOOL = "bool", FLOAT = "float", METAL = "metal", COHERENT = "coherent",
+    VOID = "void", BOOL = "bool", FLOAT = "float", METAL = "metal", COHERENT = "coherent", EXTENSION = "__extension__",
     RAY_DATA = "ray_data", OBJECT_DATA = "object_data", THREADGROUP_IMAGEBLOCK = "threadgroup_imageblock",
     THREAD_ELEMENTS = "thread_elements", IS_CONSTANT_DEFINED = "is_function_constant_defined",
     DEFINED = "defined", VA_ARGS = "__VA_ARGS__", VA_OPT = "__VA_OPT__",

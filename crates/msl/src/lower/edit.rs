@@ -37,6 +37,9 @@ impl Edits {
             e.token(p, i, &members);
         }
         e.conditionals(p);
+        for i in 0..p.source.tokens.len() {
+            e.filled_array(p, i);
+        }
         for (i, item) in p.items.items.iter().enumerate() {
             if let ItemKind::Variable { .. } = item.kind {
                 e.variable(p, i);
@@ -104,6 +107,7 @@ impl Edits {
                 }
                 sym::CONSTANT if has_const(p, i) => self.drop(i),
                 sym::CONSTANT => self.text(i, "const"),
+                sym::EXTENSION => self.drop(i),
                 _ => {}
             },
             _ => {}
@@ -130,6 +134,28 @@ impl Edits {
                 self.text(k + 1, text);
             }
             k += 1;
+        }
+    }
+
+    /// `T a[n] = { [0 ... n - 1] = v };`, which clang takes from C and NVRTC does not: the same by a loop.
+    fn filled_array(&mut self, p: &Program, i: usize) {
+        let s = &p.source;
+        let start = s.is(i, sym::ASSIGN) && s.is(i + 1, sym::LBRACE) && s.is(i + 2, sym::LBRACKET);
+        let close = s.after(i + 2);
+        if !start || s.text(i + 3) != "0" || !s.is(i + 4, sym::ELLIPSIS) || !s.is(close, sym::ASSIGN) {
+            return;
+        }
+        let end = s.after(i + 1) - 1;
+        let dims = i.checked_sub(1).and_then(|k| s.mate(k));
+        let Some(name) = dims.and_then(|d| d.checked_sub(1)).filter(|n| s.ident(*n) && s.is(end + 1, sym::SEMI)) else {
+            return;
+        };
+        let text = format!("; for (auto &msl_element : {}) msl_element =", s.text(name));
+        (i..=close).for_each(|k| self.drop(k));
+        self.text(i, text);
+        self.drop(end);
+        if s.is(end - 1, sym::COMMA) {
+            self.drop(end - 1);
         }
     }
 

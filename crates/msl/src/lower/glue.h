@@ -52,5 +52,23 @@ struct os_log {
     template <class... A> void log_fault(A...) const {}
 };
 } // namespace metal
+#ifdef __CUDACC_RTC__
+// Functions of clang that public code calls.
+constexpr int __builtin_ctz(unsigned v) {
+    int n = 0;
+    for (; v && !(v & 1); v >>= 1) n++;
+    return n;
+}
+constexpr int __builtin_clz(unsigned v) {
+    int n = 32;
+    for (; v; v >>= 1) n--;
+    return n;
+}
+constexpr int __builtin_popcount(unsigned v) {
+    int n = 0;
+    for (; v; v &= v - 1) n++;
+    return n;
+}
+#endif
 struct msl_math_mode {};
 constexpr msl_math_mode __METAL_MAYBE_FAST_MATH__ = {}, __METAL_FAST_MATH__ = {}, __METAL_PRECISE_MATH__ = {};
