@@ -32,6 +32,24 @@ template <class T, bool transposed> MSL_FN void multiply(const T *a, const T *b,
     simdgroup_multiply_accumulate(sum, x, y, sum);
     simdgroup_store(sum, c, 8);
 }
+// Four steps along k, of which the tensor core takes two at once.
+extern "C" __global__ void four_products(const half *a, const half *b, float *c) {
+    MSL_THREADGROUP((half), tile, ([16 * 40]));
+    for (uint i = MSL_TID(0); i < 16 * 40; i += 32) tile[i] = a[i];
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    simdgroup_float8x8 sum = make_filled_simdgroup_matrix<float, 8>(0.0f);
+    for (uint tiles = 0; tiles < uint(b[0]); ++tiles) {
+#pragma unroll
+        for (uint k = 0; k < 32; k += 8) {
+            simdgroup_half8x8 x, y;
+            simdgroup_load(x, tile + k, 40);
+            simdgroup_load(y, tile + 8 * 40 + k, 40, ulong2(0), true);
+            simdgroup_multiply_accumulate(sum, x, y, sum);
+        }
+        threadgroup_barrier(mem_flags::mem_threadgroup);
+    }
+    simdgroup_store(sum, c, 8);
+}
 extern "C" __global__ void product_transposed(const half *a, const half *b, float *c) { multiply<half, true>(a, b, c); }
 extern "C" __global__ void product(const bfloat *a, const bfloat *b, float *c) { multiply<bfloat, false>(a, b, c); }
 extern "C" __global__ void product_of_floats(const float *a, const float *b, float *c) { multiply<float, true>(a, b, c); }
