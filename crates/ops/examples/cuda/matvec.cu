@@ -23,6 +23,17 @@ __device__ __forceinline__ float warp_sum(float v) {
     return v;
 }
 
+// The eight elements number c of each row and those at every later stride, UNROLL in all; past the end, the last ones again.
+__device__ __forceinline__ void load_tile(uint4 (&ws)[UNROLL][BN], const __half *const (&rows)[BN], unsigned c, unsigned eights) {
+#pragma unroll
+    for (unsigned u = 0; u < UNROLL; ++u) {
+#pragma unroll
+        for (unsigned b = 0; b < BN; ++b) {
+            ws[u][b] = reinterpret_cast<const uint4 *>(rows[b])[min(c + u * THREADS, eights - 1)];
+        }
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS) matvec(
     __half *__restrict__ y, const __half *__restrict__ x, const __half *__restrict__ w, const __half *__restrict__ bias,
     const __grid_constant__ MatmulParams p, const unsigned *__restrict__ rows) {
@@ -30,28 +41,28 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
     __shared__ float partial[SIMDS * BN];
     const unsigned tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
     const unsigned r = blockIdx.y, first = blockIdx.x * BN;
-    if (r >= *rows) {
-        return;
-    }
-    const __half *xr = x + size_t(r) * p.ldx;
     const __half *wr[BN];
 #pragma unroll
     for (unsigned b = 0; b < BN; ++b) {
         wr[b] = w + size_t(min(first + b, p.n - 1)) * p.k;
     }
-
-    float4 sum[BN] = {};
     const unsigned eights = ((p.k | p.ldx) & 7) == 0 ? p.k / 8 : 0;
-    for (unsigned c = tid; c < eights; c += UNROLL * THREADS) {
-        uint4 xs[UNROLL], ws[UNROLL][BN];
+
+    uint4 ws[UNROLL][BN];
+    unsigned c = tid;
+    if (eights > 0) {
+        load_tile(ws, wr, c, eights);
+    }
+    if (r >= *rows) {
+        return;
+    }
+    const __half *xr = x + size_t(r) * p.ldx;
+    float4 sum[BN] = {};
+    while (c < eights) {
+        uint4 xs[UNROLL];
 #pragma unroll
         for (unsigned u = 0; u < UNROLL; ++u) {
-            const unsigned at = min(c + u * THREADS, eights - 1);
-            xs[u] = reinterpret_cast<const uint4 *>(xr)[at];
-#pragma unroll
-            for (unsigned b = 0; b < BN; ++b) {
-                ws[u][b] = reinterpret_cast<const uint4 *>(wr[b])[at];
-            }
+            xs[u] = reinterpret_cast<const uint4 *>(xr)[min(c + u * THREADS, eights - 1)];
         }
 #pragma unroll
         for (unsigned u = 0; u < UNROLL; ++u) {
@@ -71,6 +82,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
                 }
             }
         }
+        c += UNROLL * THREADS;
+        if (c < eights) {
+            load_tile(ws, wr, c, eights);
+        }
     }
     for (unsigned i = 8 * eights + tid; i < p.k; i += THREADS) {
         const float xi = __half2float(xr[i]);
@@ -80,22 +95,26 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
         }
     }
 
+    float total[BN];
 #pragma unroll
     for (unsigned b = 0; b < BN; ++b) {
-        const float total = warp_sum((sum[b].x + sum[b].y) + (sum[b].z + sum[b].w));
-        if (lane == 0) {
-            partial[warp * BN + b] = total;
+        total[b] = warp_sum((sum[b].x + sum[b].y) + (sum[b].z + sum[b].w));
+    }
+    if (lane == 0) {
+#pragma unroll
+        for (unsigned b = 0; b < BN; ++b) {
+            partial[warp * BN + b] = total[b];
         }
     }
     __syncthreads();
 
     const unsigned j = first + tid;
     if (tid < BN && j < p.n) {
-        float total = p.bias != 0 ? __half2float(bias[j]) : 0.0f;
+        float v = p.bias != 0 ? __half2float(bias[j]) : 0.0f;
         for (unsigned s = 0; s < SIMDS; ++s) {
-            total += partial[s * BN + tid];
+            v += partial[s * BN + tid];
         }
         __half *out = y + size_t(r) * p.ldy + j;
-        *out = __float2half(p.accumulate != 0 ? __half2float(*out) + total : total);
+        *out = __float2half(p.accumulate != 0 ? __half2float(*out) + v : v);
     }
 }
