@@ -149,6 +149,7 @@ fn cases() -> Vec<Case> {
             shape(2, 18, 320, Flags::NONE, 8.0),
             shape(16, 64, 64, Flags::BIAS, 1.0),
             shape(33, 70, 96 + 5 * odd, Flags::BIAS, 1.0),
+            shape(40, 130, 160 - 8 * odd, Flags::NONE, 1.0),
             shape(65, 31, 128, Flags::ACCUMULATE, 1.0),
         ];
         list.extend(shapes.into_iter().map(|s| case(dtype, &Shape { act: DType::F16, ..s })));
