@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod cpu;
 pub mod cuda;
+pub mod emulator;
 pub mod metal;
 
 use std::any::Any;
@@ -96,6 +97,18 @@ pub enum Error {
         call: String,
         /// The platform's reason.
         reason: String,
+    },
+    /// Checked emulation found what is wrong with a kernel.
+    #[error("{device}: {op} variant {variant}:\n{faults}")]
+    Faults {
+        /// Device.
+        device: String,
+        /// Op of the launch.
+        op: &'static str,
+        /// The variant.
+        variant: String,
+        /// What was found.
+        faults: Box<emulator::Faults>,
     },
     /// A part of [`Device::parallel`] panicked.
     #[error("{device}: a thread panicked; what it was working on is not whole")]

@@ -2,7 +2,7 @@
 
 mod buffer;
 mod features;
-mod pool;
+pub(crate) mod pool;
 mod program;
 mod queue;
 
