@@ -162,6 +162,14 @@ pub trait Memory: Send + Sync + Any {
     /// A copy that the platform refuses.
     fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), Error>;
 
+    /// Fills it with bytes that are NaN in every float type, between runs. A device that checks accesses counts it as unwritten.
+    ///
+    /// # Errors
+    /// As [`Memory::write`].
+    fn poison(&self) -> Result<(), Error> {
+        self.write(0, &vec![0xff; self.len()])
+    }
+
     /// Address of the first byte, where the host reaches this memory directly.
     fn host(&self) -> Option<*mut u8>;
 }
@@ -200,6 +208,14 @@ impl Buffer {
     /// As there.
     pub fn read(&self, offset: usize, out: &mut [u8]) -> Result<(), Error> {
         self.0.read(offset, out)
+    }
+
+    /// As [`Memory::poison`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poison(&self) -> Result<(), Error> {
+        self.0.poison()
     }
 
     /// As [`Memory::host`].

@@ -288,7 +288,7 @@ impl Lowering<'_> {
         body.lines(at, &wrapper.text);
         let mut text = self.swizzles();
         for (name, header) in crate::support::support(self.target) {
-            text.push_str(&format!("#line 1 \"{name}\"\n{header}\n"));
+            text.push_str(&format!("#line 1 \"metallic-msl:{name}\"\n{header}\n"));
         }
         text.push_str("namespace msl {\n");
         text.push_str(GLUE);

@@ -181,7 +181,7 @@ pub fn outputs(
     for operand in &case.operands {
         let buffer = device.alloc(operand.bytes.len())?;
         match operand.role {
-            Role::Output => buffer.write(0, &vec![POISON; operand.bytes.len()])?,
+            Role::Output => buffer.poison()?,
             Role::Input | Role::InOut => buffer.write(0, &operand.bytes)?,
         }
         buffers.push(buffer);

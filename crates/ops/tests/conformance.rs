@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use metallic_device::Device;
 use metallic_device::cpu::{Cpu, Options, Pinning};
+use metallic_device::emulator::{Emulator, Mode};
 use metallic_kernels::OPS;
 use metallic_ops::conformance::{self, Filter};
 
@@ -60,6 +61,20 @@ fn cpu_results_do_not_depend_on_the_workers() {
                 let run = |device| conformance::outputs(device, op, &variant, &case).unwrap();
                 assert!(run(&one) == run(&three), "{} {} [{}]", op.name, variant.id(), case.name);
             }
+        }
+    }
+}
+
+#[test]
+fn emulated_variants_meet_every_case() {
+    if !wanted("emulator") {
+        return;
+    }
+    // Checked first: a kernel that breaks the rules is told of in words. Fast runs must give the same.
+    for mode in [Mode::Checked, Mode::Fast(None)] {
+        match Emulator::new(mode) {
+            Ok(device) => conforms(&device),
+            Err(e) => return say(&format!("REFUSED conformance on the emulator: {e}")),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Mutex, OnceLock};
 
 use super::shadow::Region;
 
-/// Slots of the reservation. A buffer takes one, or several where it is larger than half a slot.
-const SLOTS: usize = 1 << 13;
+/// Slots of the reservation. A buffer takes one, or several where it is larger than a quarter of a slot.
+const SLOTS: usize = 1 << 11;
 
 /// The reservation, made once a process. Its addresses cost nothing until a buffer takes them.
 pub(super) struct Arena {
@@ -35,7 +35,7 @@ impl Arena {
     pub(super) fn get() -> io::Result<&'static Arena> {
         static ARENA: OnceLock<Option<Arena>> = OnceLock::new();
         ARENA
-            .get_or_init(|| (30..=32).rev().chain((24..30).rev()).find_map(Arena::reserve))
+            .get_or_init(|| (24..=35).rev().find_map(Arena::reserve))
             .as_ref()
             .ok_or_else(|| io::Error::other("the system reserves no range of addresses for checked memory"))
     }
@@ -64,6 +64,13 @@ impl Arena {
         self.regions[(address.wrapping_sub(self.base) >> self.shift) & (SLOTS - 1)].load(Ordering::Relaxed)
     }
 
+    /// The last region before an address in a free slot: where an index that ran away most likely started.
+    pub(super) fn before(&self, address: usize) -> *mut Region {
+        let last = (address.wrapping_sub(self.base) >> self.shift) & (SLOTS - 1);
+        let taken = self.regions[..last].iter().rev().map(|r| r.load(Ordering::Relaxed));
+        taken.into_iter().find(|r| !r.is_null()).unwrap_or(std::ptr::null_mut())
+    }
+
     /// Readable and writable zeroed memory of `bytes`, in slots of its own.
     ///
     /// # Errors
@@ -75,7 +82,8 @@ impl Arena {
         let first = self.take(slots).ok_or_else(|| {
             io::Error::other(format!("checked emulation holds at most {SLOTS} buffers, and has no room for {bytes} bytes"))
         })?;
-        let address = self.base + (first << self.shift) + slot / 2;
+        // An index of 32 bits reaches 16 GiB of floats upwards and 8 downwards: at a third, a slot of 32 GiB holds both.
+        let address = self.base + (first << self.shift) + (slot / 3).next_multiple_of(page());
         let placed = Placed { first, slots, address, mapped };
         // SAFETY: the range lies in slots that were free, inside the reservation.
         let done = unsafe { libc::mprotect(address as *mut _, mapped, libc::PROT_READ | libc::PROT_WRITE) };

@@ -39,16 +39,7 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Fills it with a pattern that is NaN in every float type, and says that it holds nothing.
-    pub fn poison(&self) {
-        // SAFETY: between launches; the memory is `len` bytes.
-        unsafe {
-            std::ptr::write_bytes(self.address(), 0xff, self.len);
-            self.region().set_initialised(0, self.len, false);
-        }
-    }
-
-    /// Bytes of `start..end` that nothing has written since [`Memory::poison`].
+    /// Bytes of `start..end` that nothing has written since it was poisoned.
     pub fn unwritten(&self, start: usize, end: usize) -> Vec<usize> {
         // SAFETY: between launches.
         unsafe { self.region() }.unwritten(start, end).collect()
@@ -115,6 +106,15 @@ impl crate::Memory for Memory {
         assert!(offset.checked_add(out.len()).is_some_and(|end| end <= self.len), "read outside of a buffer");
         // SAFETY: the range is inside; callers read between launches.
         unsafe { std::ptr::copy_nonoverlapping(self.address().add(offset), out.as_mut_ptr(), out.len()) }
+        Ok(())
+    }
+
+    fn poison(&self) -> Result<(), Error> {
+        // SAFETY: between launches; the memory is `len` bytes.
+        unsafe {
+            std::ptr::write_bytes(self.address(), 0xff, self.len);
+            self.region().set_initialised(0, self.len, false);
+        }
         Ok(())
     }
 

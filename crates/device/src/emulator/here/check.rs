@@ -141,7 +141,14 @@ impl Check {
         let region = self.arena.region(a.address);
         // SAFETY: regions are announced while they live; the launch keeps its buffers alive, and only this worker uses them.
         let Some(region) = (unsafe { region.as_mut() }) else {
-            self.report(FaultKind::OutOfBounds, a, None, format!("{} memory that belongs to no buffer", verb(a)));
+            // SAFETY: as above.
+            match unsafe { self.arena.before(a.address).as_ref() } {
+                Some(region) => self.outside(region, a),
+                None => {
+                    let cause = format!("{} memory that belongs to no buffer", verb(a));
+                    self.report(FaultKind::OutOfBounds, a, None, cause);
+                }
+            }
             return false;
         };
         let offset = a.address.wrapping_sub(region.placed.address());
@@ -187,10 +194,12 @@ impl Check {
         let length = spot.length as i64;
         let far = if spot.offset < 0 {
             format!("{} before the start of", bytes(-spot.offset as usize))
-        } else if spot.offset >= length {
+        } else if spot.offset == length {
+            "right behind the end of".to_owned()
+        } else if spot.offset > length {
             format!("{} past the end of", bytes((spot.offset - length) as usize))
         } else {
-            format!("{} beyond the end of", bytes((end - length) as usize))
+            format!("that reach {} beyond the end of", bytes((end - length) as usize))
         };
         let cause = format!("{} {} {far} {}, which has {}", verb(a), bytes(a.bytes), window.name, bytes(length as usize));
         self.report(FaultKind::OutOfBounds, a, Some(spot), cause);
@@ -207,7 +216,6 @@ impl Check {
             Unordered::Within => FaultKind::Race,
             Unordered::Between => FaultKind::ThreadgroupRace,
         };
-        let memory = if region.space == Space::Device { "device" } else { "threadgroup" };
         let why = match c.why {
             Unordered::Between => "threadgroups of one dispatch run in any order",
             Unordered::Within if c.earlier.time() < self.any_barrier => match region.space {
@@ -218,7 +226,7 @@ impl Check {
         };
         let also = if mixed { "; atomic and plain accesses do not order each other" } else { "" };
         let cause = format!(
-            "{} of {memory} memory {} races with an earlier {earlier}: {why}{also}",
+            "{} of {} races with an earlier {earlier}: {why}{also}",
             access_name(a.write, a.atomic),
             window.name,
         );

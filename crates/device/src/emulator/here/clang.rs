@@ -170,8 +170,8 @@ const COMMON: &[&str] = &[
     "-fno-finite-loops",
     "-fwrapv",
     "-ffp-contract=off",
-    "-fvisibility=hidden",
     "-fno-stack-protector",
+    "-fstack-clash-protection",
     "-ferror-limit=20",
     "-fno-caret-diagnostics",
     "-w",
@@ -182,6 +182,7 @@ const COMMON: &[&str] = &[
 const CHECKED: &[&str] = &[
     "-O1",
     "-gline-tables-only",
+    "-fdebug-compilation-dir=/metallic-kernel",
     "-fno-omit-frame-pointer",
     "-fno-optimize-sibling-calls",
     "-fsanitize=address,array-bounds,integer-divide-by-zero,alignment",

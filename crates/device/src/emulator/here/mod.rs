@@ -121,20 +121,8 @@ impl Emulator {
     /// As [`Device::alloc`].
     pub fn alloc_output(&self, bytes: usize) -> Result<Buffer, Error> {
         let buffer = self.alloc(bytes)?;
-        self.poison(&buffer)?;
+        buffer.poison()?;
         Ok(buffer)
-    }
-
-    /// Makes a buffer's contents count as unwritten.
-    ///
-    /// # Errors
-    /// A buffer that cannot be written.
-    pub fn poison(&self, buffer: &Buffer) -> Result<(), Error> {
-        match buffer.memory::<Memory>() {
-            Some(memory) => memory.poison(),
-            None => buffer.write(0, &vec![0xff; buffer.len()])?,
-        }
-        Ok(())
     }
 
     /// The program of a record's variant, compiled once.

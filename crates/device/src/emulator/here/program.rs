@@ -197,16 +197,17 @@ impl Module {
         let name = CString::new(symbol).map_err(|e| failed(&e))?;
         // SAFETY: types are those of `host_abi.h` and `shim.cpp`, which the library is compiled from.
         unsafe {
-            let bind = library
-                .get::<unsafe extern "C" fn(*const MslRuntime)>(c"msl_bind".to_bytes_with_nul())
-                .map_err(|e| failed(&e))?;
-            bind(&RUNTIME);
+            // The instrumentation first: whatever runs after it makes its calls.
             if build == Build::Checked {
                 let bind = library
                     .get::<unsafe extern "C" fn(*const MslChecks)>(c"msl_bind_checks".to_bytes_with_nul())
                     .map_err(|e| failed(&e))?;
                 bind(&CHECKS);
             }
+            let bind = library
+                .get::<unsafe extern "C" fn(*const MslRuntime)>(c"msl_bind".to_bytes_with_nul())
+                .map_err(|e| failed(&e))?;
+            bind(&RUNTIME);
             let entry = *library.get::<EntryFn>(name.as_bytes_with_nul()).map_err(|e| failed(&e))?;
             let sites = Mutex::new(Some(Sites::new(&path, base_of(entry as usize))));
             Ok(Module { entry, sites, library, file })

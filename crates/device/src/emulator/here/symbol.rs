@@ -117,13 +117,10 @@ impl Sites {
 
 /// Whether a file is the support library's or the instrumentation's own.
 fn support(file: &str) -> bool {
-    file.ends_with("metallic-shim.cpp") || file.contains("metallic-msl:") || file.contains("<metal_support>")
+    file.ends_with("metallic-shim.cpp") || file.contains("metallic-msl:")
 }
 
-/// DWARF joins relative names to the folder of the compilation, which is a scratch folder of the cache.
+/// Debug information joins relative names to the folder of the compilation, for which the build says this one.
 fn shorten(file: &str) -> &str {
-    match file.find("/metallic-build-") {
-        Some(at) => file[at + 1..].split_once('/').map_or(file, |(_, rest)| rest),
-        None => file,
-    }
+    file.strip_prefix("/metallic-kernel/").unwrap_or(file)
 }
