@@ -33,8 +33,7 @@ pub(super) struct MslRuntime {
     pub(super) this: unsafe extern "C" fn() -> *const MslThread,
     pub(super) barrier: unsafe extern "C" fn(u32, u32, *const c_char, u32),
     pub(super) exchange: unsafe extern "C" fn(u32, *const c_void, u32, *mut c_void, *const c_char, u32) -> u32,
-    pub(super) threadgroup_alloc:
-        unsafe extern "C" fn(u32, u32, u32, *const c_char, *const c_char, u32) -> *mut c_void,
+    pub(super) threadgroup_alloc: unsafe extern "C" fn(u32, u32, u32, *const c_char, *const c_char, u32) -> *mut c_void,
     pub(super) atomic: unsafe extern "C" fn(*const c_void, u32, u32, *const c_char, u32),
     pub(super) trap: unsafe extern "C" fn(*const c_char, *const c_char, u32),
 }

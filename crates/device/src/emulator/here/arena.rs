@@ -80,7 +80,9 @@ impl Arena {
         let mapped = bytes.max(1).checked_next_multiple_of(page()).ok_or(io::ErrorKind::OutOfMemory)?;
         let slots = if mapped <= slot / 4 { 1 } else { mapped.div_ceil(slot) + 1 };
         let first = self.take(slots).ok_or_else(|| {
-            io::Error::other(format!("checked emulation holds at most {SLOTS} buffers, and has no room for {bytes} bytes"))
+            io::Error::other(format!(
+                "checked emulation holds at most {SLOTS} buffers, and has no room for {bytes} bytes"
+            ))
         })?;
         // An index of 32 bits reaches 16 GiB of floats upwards and 8 downwards: at a third, a slot of 32 GiB holds both.
         let address = self.base + (first << self.shift) + (slot / 3).next_multiple_of(page());

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char};
 
-use super::arena::Arena;
 use super::super::fault::{Fault, FaultKind, Faults, Other, Place, Spot};
+use super::arena::Arena;
 use super::shadow::{Conflict, Order, Region, Space, Stamp, Time, Unordered, Window};
 use super::symbol::{Site, Sites};
 use super::worker::Geometry;
@@ -186,7 +186,12 @@ impl Check {
         let offset = a.address as i64 - region.placed.address() as i64;
         let distance = |w: &&Window| (offset - w.start as i64).abs().min((offset - w.end as i64).abs());
         let Some(window) = region.windows.iter().min_by_key(distance) else {
-            self.report(FaultKind::OutOfBounds, a, None, format!("{} a buffer that this kernel was not given", verb(a)));
+            self.report(
+                FaultKind::OutOfBounds,
+                a,
+                None,
+                format!("{} a buffer that this kernel was not given", verb(a)),
+            );
             return;
         };
         let spot = spot(region, window, a);
@@ -201,7 +206,8 @@ impl Check {
         } else {
             format!("that reach {} beyond the end of", bytes((end - length) as usize))
         };
-        let cause = format!("{} {} {far} {}, which has {}", verb(a), bytes(a.bytes), window.name, bytes(length as usize));
+        let cause =
+            format!("{} {} {far} {}, which has {}", verb(a), bytes(a.bytes), window.name, bytes(length as usize));
         self.report(FaultKind::OutOfBounds, a, Some(spot), cause);
     }
 

@@ -84,10 +84,8 @@ impl Clang {
         let (program, arguments) = command.split_first()?;
         let out = Command::new(program).args(arguments).arg("--version").output().ok()?;
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        (out.status.success() && text.contains("clang")).then(|| Clang {
-            command,
-            version: text.lines().next().unwrap_or_default().to_owned(),
-        })
+        (out.status.success() && text.contains("clang"))
+            .then(|| Clang { command, version: text.lines().next().unwrap_or_default().to_owned() })
     }
 
     /// Its own first line about itself.
@@ -141,8 +139,7 @@ impl Clang {
 
     fn finish(&self, command: &mut Command) -> Result<Output, ClangError> {
         let program = PathBuf::from(&self.command[0]);
-        let out =
-            command.output().map_err(|source| ClangError::Io { what: "start", path: program, source })?;
+        let out = command.output().map_err(|source| ClangError::Io { what: "start", path: program, source })?;
         if !out.status.success() {
             return Err(ClangError::Rejected { log: String::from_utf8_lossy(&out.stderr).into_owned() });
         }

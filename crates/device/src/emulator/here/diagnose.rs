@@ -2,9 +2,9 @@
 
 use std::ffi::{CStr, c_char};
 
+use super::super::fault::{Fault, FaultKind, Other, Place};
 use super::abi::exchange_name;
 use super::check::{Access, Check, place};
-use super::super::fault::{Fault, FaultKind, Other, Place};
 use super::worker::{Wait, Worker};
 
 type CPlace = (*const c_char, u32);
@@ -72,7 +72,8 @@ pub(super) fn same_operation(w: &mut Worker, group: usize) -> bool {
     let Some(second) = waiting.find(|&t| differs(t)) else { return true };
     let (a, b) = (&w.threads[first], &w.threads[second]);
     let (here, there) = (exchange_name(a.flags), exchange_name(b.flags));
-    let cause = format!("lanes of one SIMD group are at different SIMD functions: {here} here, {there} at {}", words(b.place));
+    let cause =
+        format!("lanes of one SIMD group are at different SIMD functions: {here} here, {there} at {}", words(b.place));
     let place = told(a.place);
     let other = other(w, second, "waits at a SIMD function");
     at_thread(w, first as u32, FaultKind::DivergentSimd, place, cause, other);
@@ -126,7 +127,8 @@ pub(super) unsafe fn partial_matrix(worker: *mut Worker, at: CPlace) {
     // SAFETY: the caller's promise.
     let w = unsafe { &mut *worker };
     let mask = w.simd[w.thread as usize / 32].mask;
-    let cause = format!("a simdgroup_matrix operation needs all 32 lanes of its SIMD group; {} take part", mask.count_ones());
+    let cause =
+        format!("a simdgroup_matrix operation needs all 32 lanes of its SIMD group; {} take part", mask.count_ones());
     at_place(w, FaultKind::DivergentSimd, told(at), cause);
 }
 

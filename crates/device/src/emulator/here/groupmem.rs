@@ -72,7 +72,8 @@ impl GroupMemory {
 
     /// Sets argument `index` to `bytes`.
     pub(super) fn argument(&mut self, index: u32, bytes: usize, name: &str) -> Result<(), Refused> {
-        let address = self.block(Declared::Argument(index), bytes, 16, &format!("threadgroup argument {index} {name:?}"))?;
+        let address =
+            self.block(Declared::Argument(index), bytes, 16, &format!("threadgroup argument {index} {name:?}"))?;
         if self.arguments.len() <= index as usize {
             self.arguments.resize(index as usize + 1, std::ptr::null_mut());
         }
@@ -87,7 +88,13 @@ impl GroupMemory {
     }
 
     /// A new block.
-    pub(super) fn block(&mut self, declared: Declared, bytes: usize, align: usize, name: &str) -> Result<*mut u8, Refused> {
+    pub(super) fn block(
+        &mut self,
+        declared: Declared,
+        bytes: usize,
+        align: usize,
+        name: &str,
+    ) -> Result<*mut u8, Refused> {
         let start = self.used.next_multiple_of(align.clamp(16, 128));
         let end = start.saturating_add(bytes);
         if end > self.limit {
@@ -103,8 +110,7 @@ impl GroupMemory {
         let placed = Arena::get().and_then(|a| a.place(bytes)).map_err(Refused::System)?;
         let address = placed.address() as *mut u8;
         let mut region = Box::new(Region::new(placed, bytes, Space::Threadgroup));
-        region.windows =
-            vec![Window { start: 0, end: bytes, name: name.to_owned(), buffer: None, writable: true }];
+        region.windows = vec![Window { start: 0, end: bytes, name: name.to_owned(), buffer: None, writable: true }];
         region.shared = true;
         region.set_initialised(0, bytes, false);
         let announced: *mut Region = &raw mut *region;

@@ -2,10 +2,10 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
+use super::super::fault::FaultKind;
 use super::abi::{ATOMIC_LOAD, MEM_DEVICE, MEM_THREADGROUP, MslThread, SCOPE_SIMDGROUP, SIMD_BARRIER, SIMD_MATRIX};
 use super::check::{Access, bytes, place};
 use super::diagnose;
-use super::super::fault::FaultKind;
 use super::groupmem::{Declared, Refused};
 use super::worker::{Wait, Worker, current, suspend};
 

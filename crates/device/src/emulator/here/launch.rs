@@ -5,16 +5,16 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::fault::{Fault, FaultKind, Faults, Place, Spot};
+use super::super::{MAX_THREADS, NAME, THREADGROUP_BYTES};
 use super::arena::Arena;
 use super::buffer::{Memory, Snapshot};
 use super::check::{Check, Setup, bytes};
-use super::super::fault::{Fault, FaultKind, Faults, Place, Spot};
 use super::groupmem::Refused;
 use super::program::{Argument, ArgumentKind, Program};
 use super::shadow::{Time, Window};
-use super::worker::{Ended, Geometry, Job, Worker};
-use super::super::{MAX_THREADS, NAME, THREADGROUP_BYTES};
 use super::signals;
+use super::worker::{Ended, Geometry, Job, Worker};
 use crate::cpu::pool::Pool;
 use crate::{Binding, Error};
 
@@ -125,7 +125,8 @@ impl Runner {
                 let after: Vec<_> = written.iter().map(|w| w.memory.snapshot()).collect();
                 match &first {
                     Some((other, results)) => {
-                        differing(program, &written, (results, *other), (&after, seed)).map(|f| faults.add(f));
+                        let differs = differing(program, &written, (results, *other), (&after, seed));
+                        differs.into_iter().for_each(|f| faults.add(f));
                     }
                     None => first = Some((seed, after)),
                 }
@@ -381,11 +382,8 @@ fn open_windows<'a>(program: &Program, launch: &'a Launch) -> Result<Vec<&'a Mem
             let is = argument.kind == ArgumentKind::Writable;
             let Some((_, binding)) = launch.buffers.iter().find(|(i, _)| *i == argument.index) else { continue };
             let Some(buffer) = binding.buffer.as_ref().filter(|_| is == writable) else { continue };
-            let foreign = Error::Foreign {
-                device: NAME.to_owned(),
-                op: "a checked kernel",
-                operand: argument.index as usize,
-            };
+            let foreign =
+                Error::Foreign { device: NAME.to_owned(), op: "a checked kernel", operand: argument.index as usize };
             let memory: &Memory = buffer.memory().ok_or(foreign)?;
             // SAFETY: the launch has not started.
             let region = unsafe { memory.region() };

@@ -56,8 +56,7 @@ impl Emulator {
     /// # Errors
     /// [`Error::Unavailable`], which says what to install; threads that the system does not start.
     pub fn new(mode: Mode) -> Result<Emulator, Error> {
-        let clang = Clang::find()
-            .map_err(|e| Error::Unavailable { device: NAME.to_owned(), reason: e.to_string() })?;
+        let clang = Clang::find().map_err(|e| Error::Unavailable { device: NAME.to_owned(), reason: e.to_string() })?;
         let runner = match mode {
             Mode::Checked => Runner::checked(),
             Mode::Fast(threads) => {
@@ -128,12 +127,8 @@ impl Emulator {
     /// The program of a record's variant, compiled once.
     fn program(&self, record: &Record) -> Result<Arc<Program>, Error> {
         let variant = &record.variant;
-        let failed = |log: String| Error::Compile {
-            device: NAME.to_owned(),
-            op: record.op.name,
-            variant: variant.id(),
-            log,
-        };
+        let failed =
+            |log: String| Error::Compile { device: NAME.to_owned(), op: record.op.name, variant: variant.id(), log };
         let text = variant.text().map_err(|e| failed(e.to_string()))?;
         let name = format!("{} {} {:?}", text.path, variant.entry, text.macros);
         let mut programs = self.programs.lock().unwrap_or_else(|e| e.into_inner());
@@ -147,7 +142,8 @@ impl Emulator {
         let options = ParseOptions { defines: &macros, loader: &loader, metal_version: METAL_VERSION };
         let unit = Unit::parse(&text.path, &text.text, &options).map_err(|e| failed(e.to_string()))?;
         let knobs = unit.function_constants().iter().filter_map(|c| Some((c, *variant.knobs.get(&c.name)?)));
-        let constants: Vec<_> = knobs.map(|(c, v)| (ConstantKey::Name(c.name.clone()), value(&c.type_text, v))).collect();
+        let constants: Vec<_> =
+            knobs.map(|(c, v)| (ConstantKey::Name(c.name.clone()), value(&c.type_text, v))).collect();
         let program = self.compile(&unit, &variant.entry, &constants).map_err(|e| failed(e.to_string()))?;
         let program = Arc::new(program);
         programs.insert(name, program.clone());
@@ -193,11 +189,7 @@ impl Device for Emulator {
         }
     }
 
-    unsafe fn adopt(
-        &self,
-        bytes: &[u8],
-        owner: Arc<dyn std::any::Any + Send + Sync>,
-    ) -> Result<Buffer, Error> {
+    unsafe fn adopt(&self, bytes: &[u8], owner: Arc<dyn std::any::Any + Send + Sync>) -> Result<Buffer, Error> {
         match self.mode {
             // SAFETY: the caller's promise.
             Mode::Fast(_) => Ok(Buffer::new(unsafe { crate::cpu::Memory::shared(bytes, owner) })),

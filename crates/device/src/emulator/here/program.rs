@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use libloading::Library;
 use metallic_msl::{Access, AddressSpace, ArgKind, ConstantKey, Indirection, LowerOptions, Param, Target, Unit, Value};
 
+use super::super::fault::Place;
 use super::abi::{CHECKS, EntryFn, MslChecks, MslRuntime, RUNTIME};
 use super::clang::{Build, Clang, ClangError};
-use super::super::fault::Place;
 use super::symbol::Sites;
 
 /// Why a kernel cannot be run.

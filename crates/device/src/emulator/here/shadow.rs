@@ -47,7 +47,12 @@ pub(super) struct Stamp(u64);
 
 impl Stamp {
     pub(super) fn new(time: Time, site: Site, thread: u32, atomic: bool) -> Stamp {
-        Stamp(1 | u64::from(atomic) << 1 | u64::from(thread & 0x3ff) << 2 | u64::from(site & 0xf_ffff) << 12 | u64::from(time) << 32)
+        Stamp(
+            1 | u64::from(atomic) << 1
+                | u64::from(thread & 0x3ff) << 2
+                | u64::from(site & 0xf_ffff) << 12
+                | u64::from(time) << 32,
+        )
     }
 
     fn valid(self) -> bool {
@@ -209,7 +214,8 @@ impl Region {
         let mut found = None;
         let space = self.space;
         for (i, cell) in self.cells.get_mut(first..last)?.iter_mut().enumerate() {
-            let conflict = if write { write_cell(cell, stamp, order, space) } else { read_cell(cell, stamp, order, space) };
+            let conflict =
+                if write { write_cell(cell, stamp, order, space) } else { read_cell(cell, stamp, order, space) };
             if let Some((earlier, earlier_writes, why)) = conflict
                 && found.is_none()
             {

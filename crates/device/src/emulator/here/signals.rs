@@ -91,13 +91,9 @@ fn registers(context: &libc::ucontext_t) -> (usize, usize, usize) {
 fn set_registers(context: &mut libc::ucontext_t, to: TrapHandlerRegs) {
     let TrapHandlerRegs { rip, rsp, rbp, rdi, rsi } = to;
     let r = &mut context.uc_mcontext.gregs;
-    for (register, value) in [
-        (libc::REG_RIP, rip),
-        (libc::REG_RSP, rsp),
-        (libc::REG_RBP, rbp),
-        (libc::REG_RDI, rdi),
-        (libc::REG_RSI, rsi),
-    ] {
+    for (register, value) in
+        [(libc::REG_RIP, rip), (libc::REG_RSP, rsp), (libc::REG_RBP, rbp), (libc::REG_RDI, rdi), (libc::REG_RSI, rsi)]
+    {
         r[register as usize] = value as i64;
     }
 }

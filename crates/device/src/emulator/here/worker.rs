@@ -8,9 +8,9 @@ use corosensei::stack::DefaultStack;
 use corosensei::trap::CoroutineTrapHandler;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::super::fault::{FaultKind, Place, ThreadAt};
 use super::abi::{EntryFn, MslThread};
 use super::check::Check;
-use super::super::fault::{FaultKind, Place, ThreadAt};
 use super::groupmem::GroupMemory;
 
 /// Room of a thread's stack. Kernels keep tiles in private arrays, but Metal gives them no more than a few KiB either.
@@ -252,7 +252,16 @@ impl Worker {
                 threads_per_simdgroup: 32,
             };
             let nothing = std::ptr::null();
-            Thread { msl, wait: Wait::Nothing, strand: 0, flags: 0, size: 0, input: nothing, place: (nothing.cast(), 0), steps: 0 }
+            Thread {
+                msl,
+                wait: Wait::Nothing,
+                strand: 0,
+                flags: 0,
+                size: 0,
+                input: nothing,
+                place: (nothing.cast(), 0),
+                steps: 0,
+            }
         }));
     }
 
