@@ -2,9 +2,6 @@
 namespace msl {
 namespace metal {
 
-enum memory_order { memory_order_relaxed, memory_order_acquire, memory_order_release, memory_order_acq_rel, memory_order_seq_cst };
-enum thread_scope { thread_scope_thread, thread_scope_simdgroup, thread_scope_threadgroup, thread_scope_device, thread_scope_system };
-
 template <class T> struct atomic {
     typedef T value_type;
     conditional_t<is_same_v<T, bool>, unsigned, T> value;

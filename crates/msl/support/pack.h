@@ -76,6 +76,8 @@ MSL_FN uint pack_float_to_unorm10a2(float4 v) {
     return (uint)impl::f_rint(v.x * 1023.0f) | (uint)impl::f_rint(v.y * 1023.0f) << 10 | (uint)impl::f_rint(v.z * 1023.0f) << 20 |
            (uint)impl::f_rint(v.w * 3.0f) << 30;
 }
+MSL_FN half4 unpack_unorm10a2_to_half(uint w) { return half4(metal::unpack_unorm10a2_to_float(w)); }
+MSL_FN uint pack_half_to_unorm10a2(half4 v) { return metal::pack_float_to_unorm10a2(float4(v)); }
 MSL_FN float3 unpack_unorm565_to_float(ushort w) {
     return float3(impl::f_divide((float)(w >> 11), 31.0f), impl::f_divide((float)(w >> 5 & 63), 63.0f), impl::f_divide((float)(w & 31), 31.0f));
 }
@@ -83,6 +85,8 @@ MSL_FN ushort pack_float_to_unorm565(float3 v) {
     v = metal::saturate(v);
     return (ushort)((uint)impl::f_rint(v.x * 31.0f) << 11 | (uint)impl::f_rint(v.y * 63.0f) << 5 | (uint)impl::f_rint(v.z * 31.0f));
 }
+MSL_FN half3 unpack_unorm565_to_half(ushort w) { return half3(metal::unpack_unorm565_to_float(w)); }
+MSL_FN ushort pack_half_to_unorm565(half3 v) { return metal::pack_float_to_unorm565(float3(v)); }
 
 } // namespace metal
 } // namespace msl

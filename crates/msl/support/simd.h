@@ -7,6 +7,9 @@ enum class mem_flags : unsigned { mem_none = 0, mem_device = 1, mem_threadgroup 
 MSL_FN constexpr mem_flags operator|(mem_flags a, mem_flags b) { return (mem_flags)((unsigned)a | (unsigned)b); }
 MSL_FN constexpr mem_flags operator&(mem_flags a, mem_flags b) { return (mem_flags)((unsigned)a & (unsigned)b); }
 
+enum memory_order { memory_order_relaxed, memory_order_acquire, memory_order_release, memory_order_acq_rel, memory_order_seq_cst };
+enum thread_scope { thread_scope_thread, thread_scope_simdgroup, thread_scope_threadgroup, thread_scope_device, thread_scope_system };
+
 // Some lanes of a SIMD group, as a mask.
 struct simd_vote {
     typedef unsigned long vote_t;
@@ -265,11 +268,11 @@ MSL_FN uint3 thread_position() {
 namespace metal {
 
 #ifdef MSL_CUDA
-MSL_FN void threadgroup_barrier(mem_flags) { __syncthreads(); }
-MSL_FN void simdgroup_barrier(mem_flags) { __syncwarp(impl::active()); }
+MSL_FN void threadgroup_barrier(mem_flags, thread_scope = thread_scope_threadgroup) { __syncthreads(); }
+MSL_FN void simdgroup_barrier(mem_flags, thread_scope = thread_scope_simdgroup) { __syncwarp(impl::active()); }
 #else
-MSL_FN void threadgroup_barrier(mem_flags flags MSL_PLACE) { impl::runtime->barrier(MSL_SCOPE_THREADGROUP, (unsigned)flags MSL_PASS); }
-MSL_FN void simdgroup_barrier(mem_flags flags MSL_PLACE) { impl::runtime->barrier(MSL_SCOPE_SIMDGROUP, (unsigned)flags MSL_PASS); }
+MSL_FN void threadgroup_barrier(mem_flags flags, thread_scope = thread_scope_threadgroup MSL_PLACE) { impl::runtime->barrier(MSL_SCOPE_THREADGROUP, (unsigned)flags MSL_PASS); }
+MSL_FN void simdgroup_barrier(mem_flags flags, thread_scope = thread_scope_simdgroup MSL_PLACE) { impl::runtime->barrier(MSL_SCOPE_SIMDGROUP, (unsigned)flags MSL_PASS); }
 #endif
 
 #define MSL_REDUCE(name, Op)                                                                                               \
@@ -442,6 +445,7 @@ MSL_FN bool quad_is_first(MSL_PLACE1) {
 #endif
 // Helper threads belong to fragment functions.
 MSL_FN constexpr bool simd_is_helper_thread() { return false; }
+MSL_FN constexpr bool quad_is_helper_thread() { return false; }
 
 } // namespace metal
 } // namespace msl

@@ -209,6 +209,7 @@ template <class T, int C = 8, int R = C, class S> MSL_FN simdgroup_matrix<T, C, 
 #ifdef MSL_CUDA
 template <class T, class U>
 MSL_FN void simdgroup_load(simdgroup_matrix<T, 8, 8> &d, const U *src, ulong per_row = 8, ulong2 origin = 0, bool transpose = false) {
+    static_assert(is_same_v<T, remove_cv_t<U>>, "the memory and the matrix hold one type");
     const T *base = (const T *)src, *p = base + (origin.y + impl::fragment_row()) * per_row + origin.x + impl::fragment_column();
     impl::Fragment<T> v;
     if (impl::are_pairs_aligned(base, per_row, origin)) v = *(const impl::Fragment<T> *)p;
@@ -218,6 +219,7 @@ MSL_FN void simdgroup_load(simdgroup_matrix<T, 8, 8> &d, const U *src, ulong per
 }
 template <class T, class U>
 MSL_FN void simdgroup_store(simdgroup_matrix<T, 8, 8> a, U *dst, ulong per_row = 8, ulong2 origin = 0, bool transpose = false) {
+    static_assert(is_same_v<T, remove_cv_t<U>>, "the memory and the matrix hold one type");
     T *base = (T *)dst, *p = base + (origin.y + impl::fragment_row()) * per_row + origin.x + impl::fragment_column();
     impl::Fragment<T> v = transpose ? a.right() : a.left();
     if (impl::are_pairs_aligned(base, per_row, origin)) *(impl::Fragment<T> *)p = v;

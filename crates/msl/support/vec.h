@@ -234,6 +234,8 @@ template <class T> struct alignas(2 * sizeof(T)) vec<T, 2> {
     };
     MSL_VEC_COMMON(2)
     MSL_FN constexpr vec(T a, T b) : x(a), y(b) {}
+    template <class A, class B, impl::ScalarOnly<A> = 0, impl::ScalarOnly<B> = 0>
+    MSL_FN constexpr vec(A a, B b) : x(T(a)), y(T(b)) {}
     template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr vec(S s) : x(T(s)), y(T(s)) {}
     template <class A, impl::OtherVector<A, T, 2> = 0> MSL_FN explicit constexpr vec(A a) : x(T(a.x)), y(T(a.y)) {}
     template <class V, class U, int D, int I, int J, impl::OtherVector<V, T, 2> = 0>
@@ -250,6 +252,8 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 3> {
     };
     MSL_VEC_COMMON(3)
     MSL_FN constexpr vec(T a, T b, T c) : x(a), y(b), z(c) {}
+    template <class A, class B, class C, impl::ScalarOnly<A> = 0, impl::ScalarOnly<B> = 0, impl::ScalarOnly<C> = 0>
+    MSL_FN constexpr vec(A a, B b, C c) : x(T(a)), y(T(b)), z(T(c)) {}
     MSL_FN constexpr vec(vec<T, 2> a, T b) : x(a.x), y(a.y), z(b) {}
     MSL_FN constexpr vec(T a, vec<T, 2> b) : x(a), y(b.x), z(b.y) {}
     template <class S, impl::ScalarOnly<S> = 0> MSL_FN constexpr vec(S s) : x(T(s)), y(T(s)), z(T(s)) {}
@@ -269,6 +273,8 @@ template <class T> struct alignas(4 * sizeof(T)) vec<T, 4> {
     };
     MSL_VEC_COMMON(4)
     MSL_FN constexpr vec(T p, T q, T s, T t) : x(p), y(q), z(s), w(t) {}
+    template <class A, class B, class C, class D, impl::ScalarOnly<A> = 0, impl::ScalarOnly<B> = 0, impl::ScalarOnly<C> = 0, impl::ScalarOnly<D> = 0>
+    MSL_FN constexpr vec(A p, B q, C s, D t) : x(T(p)), y(T(q)), z(T(s)), w(T(t)) {}
     MSL_FN constexpr vec(vec<T, 2> p, T q, T s) : x(p.x), y(p.y), z(q), w(s) {}
     MSL_FN constexpr vec(T p, vec<T, 2> q, T s) : x(p), y(q.x), z(q.y), w(s) {}
     MSL_FN constexpr vec(T p, T q, vec<T, 2> s) : x(p), y(q), z(s.x), w(s.y) {}

@@ -164,6 +164,10 @@ static void swizzles() {
     CHECK(all(i == int4(6, 0, 3, 4)));
     uchar4 u = uchar4(250) + uchar4(10);
     CHECK(u.x == 4 && all(char4(-1) == char4(uchar4(255))));
+    int n = 3;
+    short4 narrowed = {n, 1, n + 1, -1};
+    half2 pair = {n, 0.5f};
+    CHECK(all(narrowed == short4(3, 1, 4, -1)) && all(float3{n, 1u, 2.5f} == float3(3, 1, 2.5f)) && all(pair == half2(3, 0.5f)));
     bool3 m = float3(1, 2, 3) > 1.5f && !bool3(false, false, true);
     CHECK(!m.x && m.y && !m.z && any(m) && !all(m));
     i++;
