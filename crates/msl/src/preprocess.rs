@@ -6,6 +6,8 @@
 mod directive;
 mod expand;
 mod expression;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

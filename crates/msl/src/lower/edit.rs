@@ -271,6 +271,21 @@ impl Edits {
         out
     }
 
+    /// The same as words between single spaces, to be compared.
+    fn words(&self, p: &Program, tokens: impl Iterator<Item = usize>) -> String {
+        let mut out = String::new();
+        for k in tokens {
+            let text = match &self.edits[k] {
+                Edit::Keep => p.source.text(k),
+                Edit::Drop => continue,
+                Edit::Text(text) => text,
+            };
+            out.push_str(text);
+            out.push(' ');
+        }
+        out
+    }
+
     /// Functions and records that differ by address spaces alone: equal ones become one, others are a problem.
     fn merge_overloads(&mut self, p: &Program) {
         let mut seen: HashMap<String, usize> = HashMap::new();
@@ -287,12 +302,11 @@ impl Edits {
             if raw(mine.clone()) == raw(theirs.clone()) {
                 continue;
             }
-            let tail = |r: Range<usize>, from: usize| self.render(p, from..r.end);
             let same = match (&item.kind, &other.kind) {
                 (ItemKind::Function(a), ItemKind::Function(b)) => {
-                    tail(item.range.clone(), a.open) == tail(other.range.clone(), b.open)
+                    self.words(p, a.open..item.range.end) == self.words(p, b.open..other.range.end)
                 }
-                _ => tail(item.range.clone(), body.0) == tail(other.range.clone(), other_body.0),
+                _ => self.words(p, body.0..item.range.end) == self.words(p, other_body.0..other.range.end),
             };
             if same {
                 item.range.clone().for_each(|k| self.drop(k));
@@ -321,21 +335,21 @@ impl Edits {
                 }
                 let skip =
                     |k: &usize| s.ident(*k) && matches!(s.tokens[*k].sym, sym::INLINE | sym::STATIC | sym::CONSTEXPR);
-                let head = self.render(p, (item.range.start..f.open).filter(|k| !skip(k)));
+                let head = self.words(p, (item.range.start..f.open).filter(|k| !skip(k)));
                 let mut params = String::new();
                 for param in s.parameters(f.open) {
                     let end = param.range.clone().find(|k| s.is(*k, sym::ASSIGN)).unwrap_or(param.range.end);
                     let words = (param.range.start..end).filter(|k| Some(*k) != param.declarator.name);
-                    params.push_str(&canonical(&self.render(p, words)));
+                    params.push_str(&canonical(&self.words(p, words)));
                     params.push(',');
                 }
                 let after = s.after(f.open);
                 let tail =
                     (after..function_end(item, f)).take_while(|k| !s.is(*k, sym::COLON) && !s.is(*k, sym::ASSIGN));
-                Some(format!("{scope} {}({params}){}", head.trim(), self.render(p, tail)))
+                Some(format!("{scope} {}({params}){}", head.trim(), self.words(p, tail)))
             }
             ItemKind::Record { body: Some(body) } if has_space(item.range.start..body.0) => {
-                Some(format!("{scope} {}", self.render(p, item.range.start..body.0)))
+                Some(format!("{scope} {}", self.words(p, item.range.start..body.0)))
             }
             _ => None,
         }

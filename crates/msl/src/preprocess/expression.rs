@@ -56,10 +56,15 @@ impl Preprocessor<'_> {
         let mut i = 0;
         while i < line.len() {
             let t = line[i];
+            if !t.ident() {
+                out.push(t);
+                i += 1;
+                continue;
+            }
             let open = line.get(i + 1).is_some_and(|n| n.is(sym::LPAREN));
-            let close = line[i..].iter().position(|n| n.is(sym::RPAREN)).map(|n| i + n);
+            let known = self.text(&t) == "defined" || self.text(&t).starts_with("__has_");
+            let close = known.then(|| line[i..].iter().position(|n| n.is(sym::RPAREN)).map(|n| i + n)).flatten();
             let value = match (self.text(&t), open, close) {
-                _ if !t.ident() => None,
                 ("defined", true, Some(close)) => Some((line.get(i + 2).is_some_and(|n| self.defined(n)), close + 1)),
                 ("defined", false, _) => line.get(i + 1).map(|n| (self.defined(n), i + 2)),
                 ("__has_include", true, Some(close)) => Some((self.has_include(&line[i + 2..close], &t), close + 1)),
