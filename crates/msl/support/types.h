@@ -230,12 +230,15 @@ MSL_FN u16 b_fma(u16 a, u16 b, u16 c) { return b_from_float(fma_to_odd(b_to_floa
     MSL_SMALL_COMPARE(F, other, <=) MSL_SMALL_COMPARE(F, other, >) MSL_SMALL_COMPARE(F, other, >=)
 
 #define MSL_COMMA ,
+// The half's own type is deduced, too: an int beside an enumeration must not become one.
 #define MSL_SMALL_MIXED(F, other, op, result)                                                                     \
-    template <class S, impl::IfBuiltin<S> = 0> MSL_FN constexpr result operator op(F a, S b) {                    \
+    template <class H, class S, impl::enable_if_t<impl::is_same_v<H, F>, int> = 0, impl::IfBuiltin<S> = 0>         \
+    MSL_FN constexpr result operator op(H a, S b) {                                                               \
         typedef typename impl::Meet<F, S>::type M;                                                                \
         return M(a) op M(b);                                                                                         \
     }                                                                                                                \
-    template <class S, impl::IfBuiltin<S> = 0> MSL_FN constexpr result operator op(S a, F b) {                    \
+    template <class S, class H, impl::IfBuiltin<S> = 0, impl::enable_if_t<impl::is_same_v<H, F>, int> = 0>         \
+    MSL_FN constexpr result operator op(S a, H b) {                                                               \
         typedef typename impl::Meet<F, S>::type M;                                                                \
         return M(a) op M(b);                                                                                         \
     }
@@ -256,6 +259,13 @@ MSL_FN constexpr bfloat::bfloat(half value) : bfloat((float)value) {}
 
 #define MSL_HALF(x) (::msl::half(x))
 #define MSL_BFLOAT(x) (::msl::bfloat(x))
+
+namespace impl {
+template <class T> MSL_FN constexpr bool is_signed_scalar() {
+    if constexpr (kind_of<T> != 0) return (T)-1 < (T)0;
+    return false;
+}
+} // namespace impl
 
 namespace metal {
 
@@ -291,9 +301,11 @@ template <class To, class From> MSL_FN constexpr To as_type(const From &from) {
     return __builtin_bit_cast(To, from);
 }
 
-template <class T> struct numeric_limits {
+// Public code specializes either of the two names.
+template <class T> struct _numeric_limits_impl {
     static constexpr bool is_specialized = impl::kind_of<T> != 0;
-    static constexpr bool is_signed = (T)-1 < (T)0, is_integer = true, is_exact = true, has_infinity = false;
+    static constexpr bool is_signed = impl::is_signed_scalar<T>(), is_integer = true, is_exact = true;
+    static constexpr bool has_infinity = false;
     static constexpr bool has_quiet_NaN = false, is_bounded = true, is_iec559 = false;
     static constexpr int radix = 2, digits = (int)sizeof(T) * 8 - is_signed;
     static constexpr int digits10 = digits * 643 / 2136;
@@ -303,7 +315,8 @@ template <class T> struct numeric_limits {
     MSL_FN static constexpr T epsilon() { return (T)0; }
     MSL_FN static constexpr T infinity() { return (T)0; }
 };
-template <> struct numeric_limits<bool> {
+template <class T> struct numeric_limits : _numeric_limits_impl<T> {};
+template <> struct _numeric_limits_impl<bool> {
     static constexpr bool is_specialized = true, is_signed = false, is_integer = true, is_exact = true;
     static constexpr int radix = 2, digits = 1;
     MSL_FN static constexpr bool min() { return false; }
@@ -311,7 +324,7 @@ template <> struct numeric_limits<bool> {
     MSL_FN static constexpr bool lowest() { return false; }
 };
 #define MSL_FLOAT_LIMITS(T, make, d, lo, hi, low, eps, inf, nan, denorm, mine, maxe, max10)                    \
-    template <> struct numeric_limits<T> {                                                                     \
+    template <> struct _numeric_limits_impl<T> {                                                                     \
         static constexpr bool is_specialized = true, is_signed = true, is_integer = false, is_exact = false;   \
         static constexpr bool has_infinity = true, has_quiet_NaN = true, is_bounded = true, is_iec559 = true;  \
         static constexpr int radix = 2, digits = d, min_exponent = mine, max_exponent = maxe;                  \

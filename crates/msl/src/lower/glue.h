@@ -10,26 +10,31 @@ template <unsigned N, class F> struct msl_param;
 template <unsigned N, class R, class A, class... B> struct msl_param<N, R (*)(A, B...)> : msl_param<N - 1, R (*)(B...)> {};
 template <class R, class A, class... B> struct msl_param<0, R (*)(A, B...)> { typedef A type; };
 
-// Conditionals with a half and a literal. `half` and `bfloat` are classes here, convertible from and to numbers, so that
-// `c ? h : 0` is ambiguous. An integer literal takes the other arm's type where that is a half; beside a floating
-// literal the other arm becomes a float.
+// The type that an arm of a conditional is cast to: `A` and `B` are decltype((expression)) of the arm and of the other.
+// `half` and `bfloat` are classes here, convertible from and to numbers, so that `c ? h : 0` would be ambiguous. Beside a
+// float they become floats, an integer beside them becomes one of them; everything else stays what it is.
 template <class T> struct msl_plain { typedef T type; };
 template <class T> struct msl_plain<const T> { typedef T type; };
 template <class T> struct msl_plain<T &> : msl_plain<T> {};
 template <class T> struct msl_plain<T &&> : msl_plain<T> {};
-template <class T, class I> struct msl_like_type { typedef I type; };
-template <class I> struct msl_like_type<half, I> { typedef half type; };
-template <class I> struct msl_like_type<bfloat, I> { typedef bfloat type; };
-template <class T, class I> constexpr typename msl_like_type<typename msl_plain<T>::type, I>::type msl_like(I v) {
-    return typename msl_like_type<typename msl_plain<T>::type, I>::type(v);
+template <class T> struct msl_is_small { static constexpr bool value = false; };
+template <> struct msl_is_small<half> { static constexpr bool value = true; };
+template <> struct msl_is_small<bfloat> { static constexpr bool value = true; };
+template <class T> struct msl_is_pointer { static constexpr bool value = false; };
+template <class T> struct msl_is_pointer<T *> { static constexpr bool value = true; };
+template <class A, class P, class Q, int Case> struct msl_arm_case { typedef A type; };
+template <class A, class P, class Q> struct msl_arm_case<A, P, Q, 1> { typedef float type; };
+template <class A, class P, class Q> struct msl_arm_case<A, P, Q, 2> { typedef Q type; };
+template <class A, class P, class Q> struct msl_arm_case<A, P, Q, 3> { typedef P type; };
+template <class A, class P, class Q> constexpr int msl_arm_kind() {
+    constexpr bool number = metal::is_arithmetic<P>::value, other = metal::is_arithmetic<Q>::value;
+    if (msl_is_small<P>::value && (metal::is_same<Q, float>::value || msl_is_small<Q>::value && !metal::is_same<P, Q>::value)) return 1;
+    if (number && !msl_is_small<P>::value && !metal::is_same<P, float>::value && msl_is_small<Q>::value) return 2;
+    if (metal::is_same<A, int>::value && msl_is_pointer<Q>::value) return 2;
+    return (number && other) || msl_is_pointer<P>::value ? 3 : 0;
 }
-template <class T> constexpr T &&msl_wide(T &&v) { return static_cast<T &&>(v); }
-constexpr float msl_wide(half &v) { return float(v); }
-constexpr float msl_wide(const half &v) { return float(v); }
-constexpr float msl_wide(half &&v) { return float(v); }
-constexpr float msl_wide(bfloat &v) { return float(v); }
-constexpr float msl_wide(const bfloat &v) { return float(v); }
-constexpr float msl_wide(bfloat &&v) { return float(v); }
+template <class A, class P, class Q> using msl_arm_type = typename msl_arm_case<A, P, Q, msl_arm_kind<A, P, Q>()>::type;
+template <class A, class B> using msl_arm = msl_arm_type<A, typename msl_plain<A>::type, typename msl_plain<B>::type>;
 
 // Names of Metal's own library that public code uses.
 template <class T> struct __is_valid_simdgroup_type { static constexpr bool value = metal::is_arithmetic<T>::value; };

@@ -27,7 +27,7 @@ impl Program {
             }
             // Operators and deduction are found by type, not by name.
             let operators = self.items.items.iter().enumerate().filter(|(i, item)| {
-                !needed.items.contains(i) && !self.items.scopes[item.scope].class && self.operator_needed(item, &needed)
+                !needed.items.contains(i) && !self.items.scopes[item.scope].class && self.found_by_type(item, &needed)
             });
             queue.extend(operators.map(|(i, _)| i));
             if queue.is_empty() {
@@ -49,20 +49,39 @@ impl Program {
         }
     }
 
-    /// Operators share one name; [`Program::operator_needed`] decides on them.
+    /// Operators share one name; [`Program::found_by_type`] decides on them.
     fn by_mention(&self, item: usize) -> bool {
         !matches!(&self.item(item).kind, ItemKind::Function(f) if f.is_operator && !f.qualified)
     }
 
-    fn operator_needed(&self, item: &Item, needed: &Needed) -> bool {
-        let ItemKind::Function(f) = &item.kind else { return false };
-        if !f.is_operator || f.qualified {
-            return false;
-        }
-        let params = self.tokens(f.open..self.source.after(f.open));
-        params.iter().filter(|t| t.ident()).all(|t| {
+    /// Operators and specializations of the library's templates are needed where all records that they are about are.
+    fn found_by_type(&self, item: &Item, needed: &Needed) -> bool {
+        let about = match &item.kind {
+            ItemKind::Function(f) if f.is_operator && !f.qualified => f.open..self.source.after(f.open),
+            ItemKind::Record { body: Some(body) } if item.template.is_some() => {
+                let head = item.template.map_or(item.range.start, |t| t.1 + 1)..body.0;
+                let Some(open) = head.clone().find(|k| self.source.is(*k, sym::LESS)) else { return false };
+                let name = self.source.tokens[open - 1].sym;
+                let ours = self.named(name).any(|i| !self.specializes(i));
+                if ours || name == sym::OPERATOR {
+                    return false;
+                }
+                open..head.end
+            }
+            _ => return false,
+        };
+        self.tokens(about).iter().filter(|t| t.ident()).all(|t| {
             let records = self.named(t.sym).any(|i| matches!(i.kind, ItemKind::Record { .. }));
             !records || needed.names.contains(&t.sym)
         })
+    }
+
+    /// Whether a record is a specialization: template arguments stand after its name.
+    fn specializes(&self, item: &Item) -> bool {
+        let ItemKind::Record { body } = item.kind else { return false };
+        let start = item.template.map_or(item.range.start, |t| t.1 + 1);
+        let end = body.map_or(item.range.end, |b| b.0);
+        let head = (start..end).take_while(|k| !self.source.is(*k, sym::COLON));
+        head.clone().any(|k| self.source.is(k, sym::LESS) && self.source.ident(k - 1))
     }
 }

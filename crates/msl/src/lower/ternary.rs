@@ -1,8 +1,8 @@
-//! `c ? x : 0` where `x` may be a half.
+//! `c ? x : y` where one of the two may be a half.
 //!
-//! `half` and `bfloat` are classes in C++, convertible from and to numbers, so that a conditional between one of them and a
-//! number is ambiguous. A literal arm is made to fit: an integer takes the other arm's type, and beside a floating
-//! literal the other arm becomes a float, as Metal's conversions have it. The functions are in `glue.h`.
+//! `half` and `bfloat` are classes in C++, convertible from and to numbers, so that a conditional between one of them and
+//! another number is ambiguous. Each arm is cast to what Metal's conversions make of it, which is its own type wherever
+//! they have nothing to do: `msl_arm` in `glue.h`.
 
 use std::ops::Range;
 
@@ -11,55 +11,62 @@ use crate::parse::Source;
 use crate::program::Program;
 use crate::token::{Kind, sym};
 
-/// Tokens of an arm that is repeated at most.
-const MAX_REPEATED: usize = 400;
-
-/// What an arm is.
-#[derive(PartialEq)]
-enum Arm {
-    Integer,
-    Floating,
-    Other,
-}
+/// Characters of two arms that are repeated at most: conditionals inside conditionals grow threefold.
+const MAX_REPEATED: usize = 2000;
 
 impl Edits {
-    /// Makes literal arms of all conditionals fit.
+    /// Casts the arms of all conditionals of a source that has halfs.
     pub(super) fn conditionals(&mut self, p: &Program) {
         let s = &p.source;
-        for i in (0..s.tokens.len()).rev() {
-            if s.text(i) != "?" || s.ident(i) {
-                continue;
-            }
-            let Some((yes, no)) = arms(s, i) else { continue };
-            match (arm(s, &yes), arm(s, &no)) {
-                (Arm::Other, Arm::Integer) => self.integer_arm(p, no, yes),
-                (Arm::Integer, Arm::Other) => self.integer_arm(p, yes, no),
-                (Arm::Other, Arm::Floating) => self.widened(p, yes),
-                (Arm::Floating, Arm::Other) => self.widened(p, no),
-                _ => {}
-            }
-        }
-    }
-
-    fn integer_arm(&mut self, p: &Program, literal: Range<usize>, other: Range<usize>) {
-        if other.len() > MAX_REPEATED {
+        let halfs = s.tokens.iter().any(|t| {
+            let text = s.spellings.text(t.sym);
+            t.ident() && (text.contains("half") || text.contains("bfloat"))
+                || t.kind == Kind::Number && text.ends_with('h')
+        });
+        if !halfs {
             return;
         }
-        let text = format!("msl_like<decltype({})>({})", self.render(p, other), self.render(p, literal.clone()));
-        literal.clone().for_each(|k| self.edits[k] = Edit::Drop);
-        self.edits[literal.start] = Edit::Text(text.into());
+        for i in (0..s.tokens.len()).rev() {
+            if s.text(i) == "?"
+                && let Some((yes, no)) = arms(s, i)
+                && castable(s, &yes)
+                && castable(s, &no)
+                && !(literal(s, &yes) && literal(s, &no))
+            {
+                let (a, b) = (self.render(p, yes.clone()), self.render(p, no.clone()));
+                if a.len() + b.len() <= MAX_REPEATED {
+                    self.cast(p, yes, format!("static_cast<msl_arm<decltype(({a})), decltype(({b}))>>("));
+                    self.cast(p, no, format!("static_cast<msl_arm<decltype(({b})), decltype(({a}))>>("));
+                }
+            }
+        }
     }
 
-    fn widened(&mut self, p: &Program, arm: Range<usize>) {
-        let (first, last) = (arm.start, arm.end - 1);
+    /// Puts `open` in front of an arm and closes the parenthesis after it.
+    fn cast(&mut self, p: &Program, arm: Range<usize>, open: String) {
         let text = |e: &Edits, k: usize| match &e.edits[k] {
             Edit::Keep => p.source.text(k).to_owned(),
             Edit::Text(t) => t.to_string(),
             Edit::Drop => String::new(),
         };
-        self.edits[first] = Edit::Text(format!("msl_wide({}", text(self, first)).into());
-        self.edits[last] = Edit::Text(format!("{})", text(self, last)).into());
+        let first = format!("{open}{}", text(self, arm.start));
+        self.edits[arm.start] = Edit::Text(first.into());
+        let last = format!("{})", text(self, arm.end - 1));
+        self.edits[arm.end - 1] = Edit::Text(last.into());
     }
+}
+
+/// Whether an arm has a type that can be asked for.
+fn castable(s: &Source, arm: &Range<usize>) -> bool {
+    let first = s.text(arm.start);
+    let one = arm.len() == 1;
+    !(one && matches!(first, "NULL" | "nullptr")
+        || s.tokens[arm.start].kind == Kind::Str
+        || matches!(first, "throw" | "{"))
+}
+
+fn literal(s: &Source, arm: &Range<usize>) -> bool {
+    arm.len() == 1 && s.tokens[arm.start].kind == Kind::Number
 }
 
 /// The two arms of the conditional whose `?` stands at `i`.
@@ -90,25 +97,4 @@ fn arms(s: &Source, i: usize) -> Option<(Range<usize>, Range<usize>)> {
         k = after(k);
     }
     (colon > i + 1 && k > colon + 1).then_some((i + 1..colon, colon + 1..k))
-}
-
-/// What stands in an arm.
-fn arm(s: &Source, range: &Range<usize>) -> Arm {
-    let mut at = range.start;
-    if s.text(at) == "-" || s.text(at) == "+" {
-        at += 1;
-    }
-    if at + 1 != range.end {
-        return Arm::Other;
-    }
-    let text = s.text(at);
-    match s.tokens[at].kind {
-        Kind::Number if text.ends_with(['h', 'H']) || text.ends_with("bf") || text.ends_with("BF") => Arm::Other,
-        Kind::Number if crate::literal::integer(text).is_some() => Arm::Integer,
-        Kind::Number => Arm::Floating,
-        Kind::Ident if matches!(text, "INFINITY" | "HUGE_VALF" | "NAN" | "MAXFLOAT" | "FLT_MAX" | "FLT_MIN") => {
-            Arm::Floating
-        }
-        _ => Arm::Other,
-    }
 }
