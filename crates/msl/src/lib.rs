@@ -10,6 +10,7 @@ mod diag;
 mod eval;
 mod layout;
 mod lexer;
+pub mod lint;
 mod literal;
 mod lower;
 mod options;

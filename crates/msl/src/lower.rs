@@ -19,6 +19,7 @@ use crate::{ArgKind, Diagnostic, Error, Unit};
 
 pub(crate) use edit::{Edit, Edits};
 use need::Needed;
+pub(crate) use threadgroup::ThreadgroupDeclaration;
 use write::Writer;
 
 /// What a unit is lowered to.
@@ -456,12 +457,12 @@ impl Lowering<'_> {
     }
 }
 
-fn is_swizzle(name: &str) -> bool {
+pub(crate) fn is_swizzle(name: &str) -> bool {
     (2..=4).contains(&name.len())
         && (name.bytes().all(|c| b"xyzw".contains(&c)) || name.bytes().all(|c| b"rgba".contains(&c)))
 }
 
-fn lane(c: u8) -> usize {
+pub(crate) fn lane(c: u8) -> usize {
     match c {
         b'x' | b'r' => 0,
         b'y' | b'g' => 1,
