@@ -47,29 +47,47 @@ pub fn bytes(dtype: DType, layout: Layout, n: usize, k: usize) -> Option<usize> 
 /// written where there is no such form, or where a size does not match.
 pub fn pack(dtype: DType, layout: Layout, rows: &[u8], n: usize, k: usize, out: &mut [u8]) {
     let sized = bytes(dtype, Layout::Row, n, k) == Some(rows.len()) && bytes(dtype, layout, n, k) == Some(out.len());
-    let stride = dtype.bytes(k).unwrap_or(0);
-    if !sized || stride == 0 {
-        return;
+    if sized && n > 0 && k > 0 {
+        // SAFETY: all rows, and the size of `out` is right.
+        unsafe { pack_rows(dtype, layout, rows, (n, k), 0..n, out.as_mut_ptr()) };
     }
+}
+
+/// Brings some rows of an `(n, k)` matrix into `layout`; `all` holds every row as in the file. `rows` begins at a multiple of
+/// [`ROWS`], and ends at one or at `n`.
+///
+/// # Safety
+/// `to` has room for the whole packed matrix, and nobody else touches the places of these rows.
+pub unsafe fn pack_rows(
+    dtype: DType,
+    layout: Layout,
+    all: &[u8],
+    (n, k): (usize, usize),
+    rows: std::ops::Range<usize>,
+    to: *mut u8,
+) {
+    let stride = all.len() / n;
+    let from = &all[rows.start * stride..rows.end * stride];
+    // SAFETY: the caller's promise; a layout places these rows at `at`.
+    let place = |at: usize, len: usize| unsafe { std::slice::from_raw_parts_mut(to.add(at), len) };
     match layout {
-        Layout::Row => out.copy_from_slice(rows),
+        Layout::Row => place(rows.start * stride, from.len()).copy_from_slice(from),
         Layout::Panel16 => {
-            for (rows, panel) in rows.chunks(ROWS * stride).zip(out.chunks_exact_mut(ROWS * stride)) {
-                pack_panel(dtype, rows, k, panel);
+            let panel = ROWS * stride;
+            for (p, from) in (rows.start / ROWS..).zip(from.chunks(panel)) {
+                pack_panel(dtype, from, k, place(p * panel, panel));
             }
         }
         Layout::Planes => {
-            let (quants, scales) = out.split_at_mut(n * k);
-            let planes = quants.chunks_exact_mut(k).zip(scales.chunks_exact_mut(k / 16));
-            for (row, (quants, scales)) in rows.chunks_exact(stride).zip(planes) {
-                split_row(row, quants, scales);
+            for (r, from) in rows.zip(from.chunks_exact(stride)) {
+                split_row(from, place(r * k, k), place(n * k + r * (k / 16), k / 16));
             }
         }
     }
 }
 
 /// Splits one row of q8_0 blocks into its quants and its scales.
-pub fn split_row(row: &[u8], quants: &mut [u8], scales: &mut [u8]) {
+fn split_row(row: &[u8], quants: &mut [u8], scales: &mut [u8]) {
     let planes = quants.chunks_exact_mut(32).zip(scales.chunks_exact_mut(2));
     for (block, (quants, scale)) in row.chunks_exact(34).zip(planes) {
         scale.copy_from_slice(&block[..2]);

@@ -114,6 +114,8 @@ fn cases() -> Vec<Case> {
         (3, 1, 100, 100, 1.0, 1e-5),
         (2, 3, 64, 256, 50.0, 1e-6),
         (2, 1, 896, 896, 1e-4, 1e-6),
+        (1, 2, 33, 70, 1.0, 0.0),
+        (3, 1, 1111, 1120, 3.0, 1e-5),
     ];
     shapes.iter().map(|&(m, groups, k, ld, std, eps)| case(m, groups, k, ld, std, eps)).collect()
 }

@@ -71,7 +71,7 @@ fn every_gpu_variant_has_a_geometry_for_every_case_that_it_accepts() {
 #[test]
 fn names_are_unique_and_say_what_the_fields_say() {
     for op in OPS {
-        let mut seen = BTreeSet::new();
+        let (mut seen, cases) = (BTreeSet::new(), (op.cases)());
         for v in op.variants().unwrap() {
             assert!(seen.insert(v.id()), "{} {} occurs twice", op.name, v.id());
             assert!(!v.note.is_empty(), "{} {} has no note", op.name, v.id());
@@ -83,8 +83,7 @@ fn names_are_unique_and_say_what_the_fields_say() {
                     }
                 }
                 if let Some(n) = number("tg") {
-                    let case = (op.cases)().into_iter().next().unwrap();
-                    let threads = v.geometry(&case.key).unwrap().threads;
+                    let threads = v.geometry(&cases[0].key).unwrap().threads;
                     assert_eq!(i64::from(threads.iter().product::<u32>()), n, "{} {}", op.name, v.id());
                 }
             }

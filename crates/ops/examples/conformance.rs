@@ -1,7 +1,8 @@
-//! Conformance of one device: `conformance cpu|cuda [op, op/family or op/family/name, ...]`.
+//! Conformance of one device: `conformance cpu|emulator|fast|cuda [op, op/family or op/family/name, ...]`.
 
 use std::process::ExitCode;
 
+use metallic_device::emulator::{Emulator, Mode};
 use metallic_device::{Device, cpu, cuda};
 use metallic_ops::conformance::{self, Filter};
 
@@ -24,7 +25,9 @@ fn check(name: &str, filter: &str) -> Result<usize, Box<dyn std::error::Error>> 
     let device: Box<dyn Device> = match name {
         "cpu" => Box::new(cpu::Cpu::new(&Default::default())?),
         "cuda" => Box::new(cuda::Cuda::new(&Default::default())?),
-        _ => return Err(format!("no device is called {name:?}; devices: cpu, cuda").into()),
+        "emulator" => Box::new(Emulator::new(Mode::Checked)?),
+        "fast" => Box::new(Emulator::new(Mode::Fast(None))?),
+        _ => return Err(format!("no device is called {name:?}; devices: cpu, emulator, fast, cuda").into()),
     };
     println!("{}", device.describe());
     let lines = conformance::run(&*device, &Filter::parse(filter)?, &mut |line| {

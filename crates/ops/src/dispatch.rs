@@ -183,7 +183,7 @@ impl Dispatch {
     pub fn layout(&self, key: &Key) -> Result<Layout, ChooseError> {
         let mut best: Option<(usize, Layout)> = None;
         let mut failed = None;
-        for layout in [Layout::Panel16, Layout::Row] {
+        for layout in Layout::all() {
             match self.choose(&Key { layout, ..*key }) {
                 // A variant that takes any layout is a fallback, not a reason to repack.
                 Ok(v) if layout != Layout::Row && v.supports.layout.is_none() => {}

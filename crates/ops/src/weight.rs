@@ -41,8 +41,8 @@ pub struct Weight {
     pub k: usize,
 }
 
-/// Panels that one part of a parallel packing takes.
-const PANELS_PER_PART: usize = 16;
+/// Rows that one part of a parallel packing takes: whole panels.
+const ROWS_PER_PART: usize = 16 * pack::ROWS;
 
 impl Weight {
     /// Brings a matrix into the layout that its matmul variant wants. In file order it is used where it lies, in the mapped
@@ -72,19 +72,13 @@ impl Weight {
         // A device that the host does not reach gets the panels in one copy.
         let mut staging = vec![0; if buffer.host().is_none() { bytes } else { 0 }];
         let to = buffer.host().unwrap_or(staging.as_mut_ptr()) as usize;
-        let panel = pack::panel_bytes(dtype, k);
-        let panels = n.div_ceil(pack::ROWS);
         let row = source.bytes.len() / n;
-        device.parallel(panels.div_ceil(PANELS_PER_PART), &|part| {
-            let first = part * PANELS_PER_PART;
-            let last = (first + PANELS_PER_PART).min(panels);
-            for p in first..last {
-                let rows = p * pack::ROWS..((p + 1) * pack::ROWS).min(n);
-                // SAFETY: panel p of the new memory belongs to this part alone.
-                let out = unsafe { std::slice::from_raw_parts_mut((to as *mut u8).add(p * panel), panel) };
-                pack::pack_panel(dtype, &source.bytes[rows.start * row..rows.end * row], k, out);
-            }
-            release(first * pack::ROWS * row..(last * pack::ROWS).min(n) * row);
+        device.parallel(n.div_ceil(ROWS_PER_PART), &|part| {
+            let first = part * ROWS_PER_PART;
+            let rows = first..(first + ROWS_PER_PART).min(n);
+            // SAFETY: these rows' place in the new memory belongs to this part alone.
+            unsafe { pack::pack_rows(dtype, layout, source.bytes, (n, k), rows.clone(), to as *mut u8) };
+            release(rows.start * row..rows.end * row);
         })?;
         buffer.write(0, &staging)?;
         Ok(weight(buffer))

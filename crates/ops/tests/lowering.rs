@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use metallic_kernels::OPS;
-use metallic_kernels::contract::{Op, Target, Variant, source};
+use metallic_kernels::contract::{Case, Op, Target, Variant, source};
 use metallic_msl::{AddressSpace, ArgKind, Entry, IncludeForm, Included, LowerOptions, ParseOptions, Unit};
 
 fn unit(variant: &Variant) -> Result<Unit, metallic_msl::Error> {
@@ -36,9 +36,9 @@ fn units() -> Vec<(&'static Op, Unit, Vec<Variant>)> {
     groups.into_iter().map(read).collect()
 }
 
-fn takes_what_its_op_has(op: &Op, variant: &Variant, entry: &Entry) {
+fn takes_what_its_op_has(op: &Op, case: &Case, variant: &Variant, entry: &Entry) {
     let id = format!("{} {}", op.name, variant.id());
-    let operands = (op.cases)()[0].operands.len() as u32;
+    let operands = case.operands.len() as u32;
     let mut named = [false; 2];
     for arg in &entry.args {
         let ArgKind::Buffer(b) = &arg.kind else { continue };
@@ -54,19 +54,25 @@ fn takes_what_its_op_has(op: &Op, variant: &Variant, entry: &Entry) {
         }
     }
     assert_eq!(named, [true; 2], "{id} takes no arguments or no rows");
-    let threads = (op.cases)().iter().find_map(|c| variant.geometry(&c.key).ok()).map(|g| g.threads.iter().product());
-    assert_eq!(entry.max_threads, threads, "{id}: max_total_threads_per_threadgroup is not what the manifest launches");
+    let threads: u32 = variant.geometry(&case.key).unwrap().threads.iter().product();
+    assert_eq!(
+        entry.max_threads,
+        Some(threads),
+        "{id}: max_total_threads_per_threadgroup is not what the manifest launches"
+    );
     assert!(entry.threadgroup_bytes.is_none_or(|b| b <= 32 << 10), "{id} takes more than 32 KB of threadgroup memory");
 }
 
 #[test]
 fn every_entry_takes_what_its_op_has_and_lowers_for_both_targets() {
+    let cases: HashMap<&str, Case> = OPS.iter().map(|op| (op.name, (op.cases)().swap_remove(0))).collect();
     for (op, unit, variants) in units() {
-        let operands = (op.cases)()[0].operands.len() as u32;
+        let case = &cases[op.name];
+        let operands = case.operands.len() as u32;
         for v in &variants {
             let names: Vec<_> = unit.entries().iter().map(|e| &e.name).collect();
             let entry = unit.entry(&v.entry).unwrap_or_else(|| panic!("{} {}: {names:?}", op.name, v.id()));
-            takes_what_its_op_has(op, v, entry);
+            takes_what_its_op_has(op, case, v, entry);
             let options = LowerOptions { entry: &v.entry, constants: &[], inline_buffers: &[operands] };
             for target in [metallic_msl::Target::Host, metallic_msl::Target::Cuda] {
                 let lowered = unit.lower(target, &options);
