@@ -1,10 +1,12 @@
 //! The command line: every command, every flag, and the help that teaches them.
 
+mod emulate;
 mod files;
 mod text;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use emulate::*;
 pub use files::*;
 pub use text::*;
 
@@ -19,6 +21,7 @@ Examples:
   metallic bench model.gguf -p 512 -n 128 -r 5  measure, beside the limits of this machine
   metallic inspect model.gguf | head            what is inside, and what it will run on
   metallic synth qwen2.5-0.5b big.gguf -t q8_0  a model of a known shape, made on the spot
+  metallic emulate --help                       test a Metal kernel, without a Mac
 
 Without a command, `run` is meant: `metallic MODEL PROMPT` takes all flags of `metallic run`.
 
@@ -75,6 +78,8 @@ pub enum Command {
     Synth(SynthArgs),
     /// Write the logits of given tokens as a NumPy array
     Logits(LogitsArgs),
+    /// Run a kernel of a Metal file on the CPU, and find its races, bad accesses and divergence
+    Emulate(Box<EmulateArgs>),
     /// List the devices there are, and why the others are refused
     Devices(DevicesArgs),
     /// Print a completion script for a shell

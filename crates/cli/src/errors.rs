@@ -5,6 +5,11 @@ use metallic_model::tokenizer::TokenizerError;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+/// A command line that cannot be meant, found after it was parsed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
 /// Prints `error` to standard error and gives the exit code that belongs to it.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     // Who reads our output has read enough: `metallic inspect | head`.
@@ -20,7 +25,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint(error) {
         let _ = writeln!(err, "  help: {hint}");
     }
-    ExitCode::FAILURE
+    if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// The chain of causes in one line. Library errors name their source themselves, so what was said is not said twice.

@@ -23,6 +23,7 @@ fn every_command_has_help_with_what_it_needs() {
         "convert",
         "synth",
         "logits",
+        "emulate",
         "devices",
         "completions",
         "man",

@@ -5,6 +5,7 @@ mod chat;
 mod completions;
 mod convert;
 mod devices;
+mod emulate;
 mod inspect;
 mod logits;
 mod man;
@@ -30,6 +31,7 @@ pub fn dispatch(cli: Cli, cancel: Cancel) -> anyhow::Result<()> {
         Command::Quantize(a) => quantize::run(&a, cancel),
         Command::Convert(a) => convert::run(&a, cancel),
         Command::Synth(a) => synth::run(&a, cancel),
+        Command::Emulate(a) => emulate::run(&a),
         Command::Devices(a) => devices::run(&a),
         Command::Completions(a) => completions::run(&a),
         Command::Man(a) => man::run(&a),
