@@ -63,8 +63,10 @@ impl Clang {
     pub fn find() -> Result<Clang, ClangError> {
         static FOUND: OnceLock<Option<Clang>> = OnceLock::new();
         if let Some(named) = env::var_os("METALLIC_CLANG").filter(|n| !n.is_empty()) {
-            let words = named.to_string_lossy().split_whitespace().map(OsString::from).collect();
-            return Clang::probe(words).ok_or_else(|| {
+            // A path may hold spaces; otherwise they separate a command from its arguments.
+            let whole = Path::new(&named).exists().then(|| vec![named.clone()]);
+            let words = || named.to_string_lossy().split_whitespace().map(OsString::from).collect();
+            return Clang::probe(whole.unwrap_or_else(words)).ok_or_else(|| {
                 ClangError::Missing(format!(
                     "METALLIC_CLANG is {named:?}, which is not a clang that runs; unset it, or {INSTALL}"
                 ))
