@@ -1,6 +1,6 @@
 //! `emulate`: one kernel of a Metal file on data from the command line, with every access checked.
 
-use super::super::args::{Contents, Element, EmulateArgs, Fill, Format};
+use crate::args::{Contents, Element, EmulateArgs, Fill, Format};
 use crate::errors::Usage;
 use crate::npy::{self, Array};
 use crate::output;
@@ -90,7 +90,7 @@ pub fn run(args: &EmulateArgs) -> anyhow::Result<()> {
         npy::write(&save.value, &array(h)?)?;
     }
     for &index in &args.show {
-        show(find(&held, index)?)?;
+        show(find(&held, index)?, args.output_format)?;
     }
     let found = faults.list().len();
     anyhow::ensure!(found == 0, "kernel {entry}: {found} fault{}", if found == 1 { "" } else { "s" });
@@ -274,12 +274,17 @@ fn array(h: &Held) -> anyhow::Result<Array> {
     Ok(Array { element: h.element, shape: h.shape.clone(), bytes })
 }
 
-fn show(h: &Held) -> anyhow::Result<()> {
+fn show(h: &Held, format: Format) -> anyhow::Result<()> {
     let array = array(h)?;
     let values: Vec<_> = array.bytes.chunks(h.element.bytes()).take(SHOWN).map(|v| npy::text(h.element, v)).collect();
     let more = if array.bytes.len() / h.element.bytes() > SHOWN { " ..." } else { "" };
+    let line = format!("buffer {}: {}{more}", h.index, values.join(" "));
+    if format == Format::Json {
+        output::note(line);
+        return Ok(());
+    }
     let mut out = output::stdout();
-    writeln!(out, "buffer {}: {}{more}", h.index, values.join(" "))?;
+    writeln!(out, "{line}")?;
     out.flush()?;
     Ok(())
 }

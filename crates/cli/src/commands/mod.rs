@@ -5,6 +5,10 @@ mod chat;
 mod completions;
 mod convert;
 mod devices;
+#[cfg_attr(
+    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    path = "emulate_absent.rs"
+)]
 mod emulate;
 mod inspect;
 mod logits;

@@ -5,9 +5,9 @@ use std::ffi::{CStr, c_char};
 
 use super::super::fault::{Fault, FaultKind, Faults, Other, Place, Spot};
 use super::arena::Arena;
+use super::geometry::Geometry;
 use super::shadow::{Conflict, Order, Region, Space, Stamp, Time, Unordered, Window};
 use super::symbol::{Site, Sites};
-use super::worker::Geometry;
 
 /// What a checked launch knows. One worker has it at a time.
 pub(super) struct Check {
