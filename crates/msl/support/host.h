@@ -19,17 +19,24 @@
 namespace msl {
 namespace impl {
 
+static_assert((char)-1 < 0, "char is signed in Metal: -fsigned-char");
+
 inline const MslRuntime *runtime;
 
 typedef unsigned short u16;
 typedef unsigned int u32;
 
-#define MSL_HOST_F16 1
-#ifdef __F16C__
+// Conversions of half by the processor: through builtins of older compilers, through the type that newer ones have instead.
+#if defined(__F16C__) && __has_builtin(__builtin_ia32_vcvtph2ps) && __has_builtin(__builtin_ia32_vcvtps2ph)
+#define MSL_HARDWARE_HALF 1
 typedef float f32x4 __attribute__((vector_size(16)));
 typedef short i16x8 __attribute__((vector_size(16)));
 MSL_FN float h_to_float(u16 a) { return __builtin_ia32_vcvtph2ps(i16x8{(short)a, 0, 0, 0, 0, 0, 0, 0})[0]; }
 MSL_FN u16 h_from_float(float a) { return (u16)__builtin_ia32_vcvtps2ph(f32x4{a, 0, 0, 0}, 0)[0]; }
+#elif (defined(__F16C__) || defined(__aarch64__)) && defined(__FLT16_MANT_DIG__)
+#define MSL_HARDWARE_HALF 1
+MSL_FN float h_to_float(u16 a) { return (float)__builtin_bit_cast(_Float16, a); }
+MSL_FN u16 h_from_float(float a) { return __builtin_bit_cast(u16, (_Float16)a); }
 #endif
 
 MSL_FN u32 lane() { return runtime->self()->thread_index_in_simdgroup; }

@@ -152,7 +152,7 @@ MSL_FN constexpr unsigned short soft_bfloat_from_float(float f) {
 MSL_FN constexpr float soft_bfloat_to_float(unsigned short b) { return __builtin_bit_cast(float, (unsigned)b << 16); }
 
 #ifdef MSL_HOST
-#ifndef __F16C__
+#ifndef MSL_HARDWARE_HALF
 MSL_FN float h_to_float(u16 a) { return soft_half_to_float(a); }
 MSL_FN u16 h_from_float(float a) { return soft_half_from_float(a); }
 #endif

@@ -11,7 +11,16 @@ use libloading::Library;
 pub fn host(text: &str) -> Option<Result<(), String>> {
     let compiler = std::env::var("METALLIC_CLANG").unwrap_or_else(|_| "clang++".into());
     let mut child = Command::new(&compiler)
-        .args(["-std=c++17", "-fsyntax-only", "-Wno-everything", "-fno-caret-diagnostics", "-x", "c++", "-"])
+        .args([
+            "-std=c++17",
+            "-fsigned-char",
+            "-fsyntax-only",
+            "-Wno-everything",
+            "-fno-caret-diagnostics",
+            "-x",
+            "c++",
+            "-",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -27,27 +27,33 @@ static_assert((float)half(1.0f / 3) == 0.333251953125f && (float)bfloat(1.0f / 3
 static_assert(is_same_v<decltype(half() * 1.0f), float> && is_same_v<decltype(half() * 2), half> && is_same_v<decltype(bfloat() + bfloat()), bfloat>);
 static_assert(is_same_v<decltype(half2() * half()), half2> && is_same_v<decltype(float2() < 1.0f), bool2>);
 
+#if __LDBL_MANT_DIG__ == 113
+typedef long double Wide;
+#else
+typedef __float128 Wide;
+#endif
+
 // Rounds to `digits` binary digits, ties to even, with denormals below 2^low, by definition.
-static double rounded(__float128 x, int digits, int low, double largest) {
+static double rounded(Wide x, int digits, int low, double largest) {
     if (x == 0 || x != x) return (double)x;
-    __float128 a = x < 0 ? -x : x;
+    Wide a = x < 0 ? -x : x;
     int e = 0;
-    for (__float128 t = a; t >= 2; t /= 2) ++e;
-    for (__float128 t = a; t < 1; t *= 2) --e;
+    for (Wide t = a; t >= 2; t /= 2) ++e;
+    for (Wide t = a; t < 1; t *= 2) --e;
     if (e < low) e = low;
-    __float128 unit = 1;
+    Wide unit = 1;
     for (int i = 0; i < e - (digits - 1); ++i) unit *= 2;
     for (int i = 0; i > e - (digits - 1); --i) unit /= 2;
-    __float128 n = a / unit;
+    Wide n = a / unit;
     unsigned long whole = (unsigned long)n;
-    __float128 rest = n - whole;
+    Wide rest = n - whole;
     if (rest > 0.5 || (rest == 0.5 && (whole & 1))) ++whole;
-    __float128 r = unit * whole;
+    Wide r = unit * whole;
     double d = r > largest ? (double)INFINITY : (double)r;
     return x < 0 ? -d : d;
 }
-static double to_half(__float128 x) { return rounded(x, 11, -14, 65504.0); }
-static double to_bfloat(__float128 x) { return rounded(x, 8, -126, 3.3895313892515355e38); }
+static double to_half(Wide x) { return rounded(x, 11, -14, 65504.0); }
+static double to_bfloat(Wide x) { return rounded(x, 8, -126, 3.3895313892515355e38); }
 
 static double value_of(unsigned bits, int exponent_bits, int mantissa_bits) {
     int bias = (1 << (exponent_bits - 1)) - 1, e = bits >> mantissa_bits & ((1 << exponent_bits) - 1);
@@ -63,7 +69,7 @@ static unsigned next() {
     return seed ^ seed >> 15;
 }
 
-template <class T> static void conversions(int exponent_bits, int mantissa_bits, double (*round)(__float128)) {
+template <class T> static void conversions(int exponent_bits, int mantissa_bits, double (*round)(Wide)) {
     for (unsigned bits = 0; bits < 65536; ++bits) {
         T h = T::of_bits((ushort)bits);
         double want = value_of(bits, exponent_bits, mantissa_bits);
@@ -79,7 +85,7 @@ template <class T> static void conversions(int exponent_bits, int mantissa_bits,
             for (int step = -1; step <= 1; ++step) {
                 float g = as_type<float>(as_type<uint>(f) + (f != 0 ? step : 0));
                 if (g != g || (other != other) || g - g != 0) continue;
-                double rounded_value = round((__float128)g);
+                double rounded_value = round((Wide)g);
                 if ((float)T(g) != (float)rounded_value) failed(__FILE__, __LINE__, "from float", (float)T(g), rounded_value);
                 ushort software = sizeof(T) && mantissa_bits == 10 ? impl::soft_half_from_float(g) : impl::soft_bfloat_from_float(g);
                 EQUAL(T(g).bits, software);
@@ -90,13 +96,13 @@ template <class T> static void conversions(int exponent_bits, int mantissa_bits,
         T a = T::of_bits((ushort)next()), b = T::of_bits((ushort)next()), c = T::of_bits((ushort)(next() >> 7));
         double x = (float)a, y = (float)b, z = (float)c;
         if (x - x != 0 || y - y != 0 || z - z != 0) continue;
-        EQUAL((double)(float)(a + b), round((__float128)x + y));
-        EQUAL((double)(float)(a - b), round((__float128)x - y));
-        EQUAL((double)(float)(a * b), round((__float128)x * y));
-        if (y != 0) EQUAL((double)(float)(a / b), round((__float128)x / y));
+        EQUAL((double)(float)(a + b), round((Wide)x + y));
+        EQUAL((double)(float)(a - b), round((Wide)x - y));
+        EQUAL((double)(float)(a * b), round((Wide)x * y));
+        if (y != 0) EQUAL((double)(float)(a / b), round((Wide)x / y));
         // The sum has to be exact in the 113 bits of the oracle.
         double ratio = x * y == 0 || z == 0 ? 1 : ::fabs(x * y / z);
-        if (ratio < 1e24 && ratio > 1e-24) EQUAL((double)(float)fma(a, b, c), round((__float128)x * y + z));
+        if (ratio < 1e24 && ratio > 1e-24) EQUAL((double)(float)fma(a, b, c), round((Wide)x * y + z));
         EQUAL(a < b, x < y);
         EQUAL((float)max(a, b), (float)(x > y ? x : y));
     }

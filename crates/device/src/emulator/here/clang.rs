@@ -168,6 +168,7 @@ const COMMON: &[&str] = &[
     "-fno-strict-aliasing",
     "-fno-finite-loops",
     "-fwrapv",
+    "-fsigned-char",
     "-ffp-contract=off",
     "-fno-stack-protector",
     "-fstack-clash-protection",
