@@ -1,7 +1,11 @@
 //! What is said about a source, always with the user's own file and line.
 
+mod compiler;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use compiler::compiler_diagnostics;
 
 /// A place in a source file as its author sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

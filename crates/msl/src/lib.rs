@@ -22,7 +22,7 @@ pub mod support;
 mod token;
 mod unsupported;
 
-pub use diag::{Diagnostic, Error, Place, Severity};
+pub use diag::{Diagnostic, Error, Place, Severity, compiler_diagnostics};
 pub use lower::{ConstantKey, LowerOptions, Lowered, Param, Target, Value};
 pub use options::{Directories, IncludeForm, Included, Loader, NoIncludes, ParseOptions};
 pub use reflect::{Access, AddressSpace, Arg, ArgKind, Buffer, Builtin, Element, Entry, FunctionConstant, Indirection};
@@ -73,7 +73,7 @@ impl Unit {
         if failed(&diagnostics) {
             return Err(Error { diagnostics });
         }
-        for point in &mut points {
+        for point in points.iter_mut().filter(|_| !constants.is_empty()) {
             let needed = program.needed(point.item, point.instance.clone());
             point.entry.function_constants =
                 (0..constants.len()).filter(|c| needed.items.contains(&constant_items[*c])).collect();

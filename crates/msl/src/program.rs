@@ -19,6 +19,8 @@ pub(crate) struct Program {
     fuel: AtomicU32,
 }
 
+/// Tokens that a type or expression may grow to when names are replaced.
+const MAX_REPLACED: usize = 4096;
 /// Types and constant expressions looked into for one unit at most.
 const FUEL: u32 = 4_000_000;
 
@@ -77,20 +79,20 @@ impl Program {
     /// Tokens as text, names replaced as `bindings` has them.
     pub fn spell(&self, tokens: &[Token], bindings: &Bindings) -> String {
         let mut text = String::new();
-        self.spell_into(&mut text, tokens, bindings, 0);
+        self.spell_into(&mut text, tokens, Some(bindings));
         text
     }
 
-    fn spell_into(&self, text: &mut String, tokens: &[Token], bindings: &Bindings, depth: usize) {
+    fn spell_into(&self, text: &mut String, tokens: &[Token], bindings: Option<&Bindings>) {
         for (i, t) in tokens.iter().enumerate() {
             let spelling = self.source.spellings.text(t.sym);
             let spaced = i > 0 && t.has(SPACE) || glues(text, spelling);
             if spaced && !text.is_empty() && !text.ends_with(' ') {
                 text.push(' ');
             }
-            match bindings.0.get(&t.sym) {
-                Some(replaced) if t.ident() && depth < 8 && !(i > 0 && tokens[i - 1].is(sym::SCOPE)) => {
-                    self.spell_into(text, replaced, bindings, depth + 1);
+            match bindings.and_then(|b| b.0.get(&t.sym)) {
+                Some(replaced) if t.ident() && !(i > 0 && tokens[i - 1].is(sym::SCOPE)) => {
+                    self.spell_into(text, replaced, None);
                 }
                 _ => text.push_str(spelling),
             }
@@ -113,10 +115,13 @@ impl Program {
         bindings
     }
 
-    /// Tokens with bound names replaced, once.
+    /// Tokens with bound names replaced, once; as they are where that would give very many.
     pub fn replaced(&self, tokens: &[Token], bindings: &Bindings) -> Vec<Token> {
         let mut out = Vec::with_capacity(tokens.len());
         for t in tokens {
+            if out.len() > MAX_REPLACED {
+                return tokens.to_vec();
+            }
             match bindings.0.get(&t.sym) {
                 Some(r) if t.ident() => out.extend_from_slice(r),
                 _ => out.push(*t),

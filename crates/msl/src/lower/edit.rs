@@ -46,6 +46,14 @@ impl Edits {
             }
         }
         for item in &p.items.items {
+            // Clang takes a specialization by a name that a using directive made visible, other compilers do not.
+            if item.scope == 0
+                && let Some(name) = p.library_specialization(item)
+                && !p.source.is(name - 1, sym::SCOPE)
+            {
+                let text = format!("metal::{}", p.source.text(name));
+                e.text(name, text);
+            }
             if let ItemKind::Function(f) = &item.kind
                 && let Some(body) = f.body
             {
@@ -128,7 +136,7 @@ impl Edits {
             return;
         }
         let mut k = i + 3;
-        while k + 1 < s.tokens.len() && !s.is(k, sym::SEMI) && !s.is(k, sym::RBRACE) {
+        while k + 1 < s.tokens.len() && k - i < MAX_ASSIGNMENT && !s.is(k, sym::SEMI) && !s.is(k, sym::RBRACE) {
             if s.is(k, sym::DOT) && s.tokens[k + 1].sym == name {
                 let text = format!("{}.get()", s.text(k + 1));
                 self.text(k + 1, text);
@@ -381,13 +389,18 @@ fn function_end(item: &Item, f: &Function) -> usize {
     f.body.map_or(item.range.end - 1, |b| b.0)
 }
 
+/// Qualifiers of one type that are looked at.
+const MAX_QUALIFIERS: usize = 16;
+/// Tokens of one assignment that are looked at.
+const MAX_ASSIGNMENT: usize = 500;
+
 /// Whether the `constant` at `i` qualifies something that is `const` already.
 fn has_const(p: &Program, i: usize) -> bool {
     let s = &p.source;
     let word = |k: usize| s.ident(k) && qualifier(s.tokens[k].sym);
     let is_const = |k: usize| s.ident(k) && s.is(k, sym::CONST);
     let mut k = i;
-    while k > 0 && word(k - 1) {
+    while k > 0 && i - k < MAX_QUALIFIERS && word(k - 1) {
         k -= 1;
         if is_const(k) {
             return true;

@@ -58,22 +58,25 @@ impl Program {
     fn found_by_type(&self, item: &Item, needed: &Needed) -> bool {
         let about = match &item.kind {
             ItemKind::Function(f) if f.is_operator && !f.qualified => f.open..self.source.after(f.open),
-            ItemKind::Record { body: Some(body) } if item.template.is_some() => {
-                let head = item.template.map_or(item.range.start, |t| t.1 + 1)..body.0;
-                let Some(open) = head.clone().find(|k| self.source.is(*k, sym::LESS)) else { return false };
-                let name = self.source.tokens[open - 1].sym;
-                let ours = self.named(name).any(|i| !self.specializes(i));
-                if ours || name == sym::OPERATOR {
-                    return false;
-                }
-                open..head.end
-            }
+            ItemKind::Record { body: Some(body) } => match self.library_specialization(item) {
+                Some(name) => name + 1..body.0,
+                None => return false,
+            },
             _ => return false,
         };
         self.tokens(about).iter().filter(|t| t.ident()).all(|t| {
             let records = self.named(t.sym).any(|i| matches!(i.kind, ItemKind::Record { .. }));
             !records || needed.names.contains(&t.sym)
         })
+    }
+
+    /// The token of the name where a record specializes a template that the source does not declare.
+    pub fn library_specialization(&self, item: &Item) -> Option<usize> {
+        let ItemKind::Record { body: Some(body) } = item.kind else { return None };
+        let start = item.template?.1 + 1;
+        let name = (start..body.0).find(|k| self.source.is(*k, sym::LESS))?.checked_sub(1)?;
+        let ours = self.named(self.source.tokens[name].sym).any(|i| !self.specializes(i));
+        (self.source.ident(name) && !ours).then_some(name)
     }
 
     /// Whether a record is a specialization: template arguments stand after its name.

@@ -13,6 +13,8 @@ use crate::token::{Kind, sym};
 
 /// Characters of two arms that are repeated at most: conditionals inside conditionals grow threefold.
 const MAX_REPEATED: usize = 2000;
+/// Tokens of a conditional at most.
+const MAX_TOKENS: usize = 1000;
 
 impl Edits {
     /// Casts the arms of all conditionals of a source that has halfs.
@@ -76,6 +78,7 @@ fn arms(s: &Source, i: usize) -> Option<(Range<usize>, Range<usize>)> {
     let mut k = i + 1;
     let colon = loop {
         match s.text(k) {
+            _ if k - i > MAX_TOKENS => return None,
             "" | ";" | ")" | "]" | "}" => return None,
             "?" => nesting += 1,
             ":" if nesting == 0 => break k,
@@ -87,6 +90,7 @@ fn arms(s: &Source, i: usize) -> Option<(Range<usize>, Range<usize>)> {
     k = colon + 1;
     loop {
         match s.text(k) {
+            _ if k > i + 2 * MAX_TOKENS => return None,
             "" => return None,
             ";" | ")" | "]" | "}" | "," => break,
             "?" => nesting += 1,

@@ -6,6 +6,9 @@ use crate::parse::Declarator;
 use crate::program::Program;
 use crate::token::sym;
 
+/// Words in front of `threadgroup` at most.
+const MAX_QUALIFIERS: usize = 16;
+
 /// `threadgroup T a[8], b;`
 pub(crate) struct ThreadgroupDeclaration {
     /// The whole statement with its semicolon.
@@ -27,7 +30,7 @@ impl Program {
             return None;
         }
         let mut start = i;
-        loop {
+        while i - start < MAX_QUALIFIERS {
             let before = *s.tokens.get(start.checked_sub(1)?)?;
             let stops = before.ident()
                 && matches!(

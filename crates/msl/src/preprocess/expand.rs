@@ -6,6 +6,9 @@ use super::{MAX_DEPTH, Macro, Preprocessor};
 use crate::lexer;
 use crate::token::{FIRST, Kind, PAINTED, Pos, SPACE, Sym, Token, sym};
 
+/// Expansions that end in expansions at most.
+const MAX_CONTEXTS: usize = 4000;
+
 /// Tokens being read, and the macro whose expansion they are.
 struct Context {
     tokens: Rc<[Token]>,
@@ -110,6 +113,10 @@ impl Preprocessor<'_> {
             self.substitute(&Use { definition: &m, name: t, depth }, &mut args)
         };
         self.spend(t.from, expansion.len() + 1);
+        if input.stack.len() > MAX_CONTEXTS {
+            self.stopped = true;
+            self.error(t.from, format!("macros give macros more than {MAX_CONTEXTS} deep"));
+        }
         if let Some(m) = self.macros.get_mut(&t.sym) {
             m.active += 1;
         }
