@@ -8,7 +8,7 @@ constant constexpr uint THREADS = LANES * SIMDS;
 
 // Weights of BN rows as they lie in memory: eight elements of each, UNROLL times.
 struct Tile {
-    Eight<half> w[UNROLL][BN];
+    uint4 w[UNROLL][BN];
 };
 
 // Past the last output, the last row is read again; past the last eight elements, those: nothing comes of either.
@@ -19,7 +19,7 @@ inline Tile load_tile(device const half *w, uint first, constant MatmulParams &p
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
             device const half *row = w + ulong(min(first + b, p.n - 1)) * p.k;
-            tile.w[u][b] = load8(row + 8 * min(c + u * THREADS, eights - 1));
+            tile.w[u][b] = ((device const uint4 *)row)[min(c + u * THREADS, eights - 1)];
         }
     }
     return tile;
@@ -47,7 +47,9 @@ template <typename T>
     if (eights > 0) {
         tile = load_tile(w, first, p, c, eights);
     }
-    if (r >= rows) {
+    inputs_ready();
+    // The first row need not wait for the row count: it is there, and only its result is left out where there are no rows.
+    if (r > 0 && r >= rows) {
         return;
     }
     device const T *xr = x + ulong(r) * p.ldx;
@@ -60,7 +62,7 @@ template <typename T>
         Eight<T> xs[UNROLL];
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
-            xs[u] = load8(xr + 8 * min(c + u * THREADS, eights - 1));
+            xs[u] = load8(xr, min(c + u * THREADS, eights - 1));
         }
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
@@ -68,8 +70,8 @@ template <typename T>
                 const float4 low = float4(xs[u].low), high = float4(xs[u].high);
 #pragma unroll
                 for (uint b = 0; b < BN; ++b) {
-                    sum[b] = fma(low, float4(tile.w[u][b].low), sum[b]);
-                    sum[b] = fma(high, float4(tile.w[u][b].high), sum[b]);
+                    sum[b] = fma(low, low4(tile.w[u][b]), sum[b]);
+                    sum[b] = fma(high, high4(tile.w[u][b]), sum[b]);
                 }
             }
         }
@@ -100,7 +102,7 @@ template <typename T>
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint j = first + thread_index;
-    if (thread_index < BN && j < p.n) {
+    if (thread_index < BN && j < p.n && r < rows) {
         float v = p.bias != 0 ? float(bias[j]) : 0.0f;
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];

@@ -55,7 +55,9 @@ template <typename T>
     if (halves > 0) {
         tile = load_tile(w, first, p, c, halves);
     }
-    if (r >= rows) {
+    inputs_ready();
+    // The first row need not wait for the row count: it is there, and only its result is left out where there are no rows.
+    if (r > 0 && r >= rows) {
         return;
     }
     device const T *xr = x + ulong(r) * p.ldx;
@@ -117,7 +119,7 @@ template <typename T>
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
     const uint j = first + thread_index;
-    if (thread_index < BN && j < p.n) {
+    if (thread_index < BN && j < p.n && r < rows) {
         float v = p.bias != 0 ? float(bias[j]) : 0.0f;
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];

@@ -119,11 +119,24 @@ MSL_FN u32 b2_mul(u32 a, u32 b) { return b2_fma(a, b, 0x80008000); }
 #endif
 MSL_FN float divide(float a, float b) { return __fdividef(a, b); }
 
+// A device that launches only threadgroups along x says so by MSL_THREADS_1D: then indices cost nothing. What is known of their range
+// lets the compiler fold constants that are added to them into addresses.
+#ifdef MSL_THREADS_1D
+MSL_FN u32 physical_lane() { return threadIdx.x & 31; }
+MSL_FN u32 physical_thread() { return threadIdx.x; }
+#else
 MSL_FN u32 physical_lane() {
     u32 r;
     asm("mov.u32 %0, %%laneid;" : "=r"(r));
+    __builtin_assume(r < 32);
     return r;
 }
+MSL_FN u32 physical_thread() {
+    u32 i = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    __builtin_assume(i < 1024);
+    return i;
+}
+#endif
 // A kernel that looks at the elements of simdgroup matrices has its lanes renamed, so that Metal's layout of a matrix is the tensor
 // core's: the bits of a lane 4 3 2 1 0 are those of the hardware's lane 4 1 3 2 0. All that names a lane goes through these two.
 #ifdef MSL_USES_THREAD_ELEMENTS
@@ -143,7 +156,7 @@ MSL_FN u32 lanes_to_logical(u32 mask) { return mask; }
 #endif
 MSL_FN u32 lane() { return to_logical(physical_lane()); }
 MSL_FN u32 thread_index() {
-    u32 i = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    u32 i = physical_thread();
     return (i & ~31u) | to_logical(i & 31);
 }
 MSL_FN u32 threads() { return blockDim.x * blockDim.y * blockDim.z; }

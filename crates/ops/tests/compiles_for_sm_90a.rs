@@ -72,7 +72,7 @@ fn every_twin() {
         assert!(!of.is_empty(), "{file} is the twin of no variant");
         for variant in of {
             let knobs = variant.knobs.iter().map(|(name, value)| format!("{name}={value}"));
-            let macros = ["BEGIN=", "T=__half"].into_iter().chain(macros.iter().copied()).map(str::to_owned);
+            let macros = ["READY=", "T=__half"].into_iter().chain(macros.iter().copied()).map(str::to_owned);
             let options: Vec<String> = knobs.chain(macros).map(|m| format!("--define-macro={m}")).collect();
             let source = Source { file, entry, symbol: entry, text: &text, options: &options, arch: ARCH };
             if let Err(why) = compiler.build(&source) {

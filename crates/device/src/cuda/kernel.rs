@@ -16,8 +16,6 @@ struct Loaded {
     module: Module,
     function: sys::CUfunction,
     place: Place,
-    /// Bytes of each parameter.
-    params: Vec<usize>,
     max_threads: usize,
     registers: usize,
     shared: usize,
@@ -50,7 +48,6 @@ impl Kernel {
                 Ok(value.max(0) as usize)
             };
             Ok(Loaded {
-                params: params(function),
                 max_threads: ask(Attribute::CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK)?,
                 registers: ask(Attribute::CU_FUNC_ATTRIBUTE_NUM_REGS)?,
                 shared: ask(Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)?,
@@ -86,11 +83,6 @@ impl Kernel {
         self.0.local
     }
 
-    /// Bytes of each parameter, in order.
-    pub fn params(&self) -> &[usize] {
-        &self.0.params
-    }
-
     /// Threads of a block at most.
     pub fn max_threads(&self) -> usize {
         self.0.max_threads
@@ -115,15 +107,15 @@ impl Kernel {
     }
 }
 
-/// The sizes of a function's parameters: asked for one after another until the driver says that there is none.
-fn params(function: sys::CUfunction) -> Vec<usize> {
-    let mut sizes = Vec::new();
+/// The sizes of a function's first `count` parameters. Asking for more than there are is an error of the driver, which tools that watch
+/// its calls report.
+fn sizes(function: sys::CUfunction, count: usize) -> Result<Vec<usize>, Error> {
     let (mut offset, mut size) = (0, 0);
-    // SAFETY: the function lives, and an index past the last is an error that changes nothing.
-    while unsafe { call!(cuFuncGetParamInfo(function, sizes.len(), &mut offset, &mut size)) }.is_ok() {
-        sizes.push(size);
-    }
-    sizes
+    let ask = |i| {
+        // SAFETY: the function lives.
+        unsafe { call!(cuFuncGetParamInfo(function, i, &mut offset, &mut size)) }.map(|()| size)
+    };
+    (0..count).map(ask).collect()
 }
 
 struct Module {
@@ -195,14 +187,18 @@ impl Launch {
     /// Arguments that are not those that the kernel takes, and more threads than it can have.
     pub fn new(kernel: &Kernel, shape: Shape, args: &[Arg<'_>]) -> Result<Launch, Error> {
         let place = || kernel.place().clone();
-        let packed =
-            Packed::new(kernel.params(), args).map_err(|(want, got)| Error::Arguments { place: place(), want, got })?;
+        kernel.context().bind()?;
+        let sizes = sizes(kernel.function(), args.len()).map_err(|_| Error::Arguments {
+            place: place(),
+            want: "fewer".to_owned(),
+            got: format!("{} parameters", args.len()),
+        })?;
+        let packed = Packed::new(&sizes, args).map_err(|(want, got)| Error::Arguments { place: place(), want, got })?;
         let threads = shape.threads.iter().map(|&t| t as usize).product::<usize>();
         if threads == 0 || threads > kernel.max_threads() {
             let reason = format!("{threads} threads a block; it can have 1 to {}", kernel.max_threads());
             return Err(Error::Launch { place: place(), reason });
         }
-        kernel.context().bind()?;
         kernel.allow_shared(shape.shared)?;
         let mut value = sys::CUlaunchAttributeValue { pad: [0; 64] };
         value.programmaticStreamSerializationAllowed = 1;

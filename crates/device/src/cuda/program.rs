@@ -1,6 +1,6 @@
 //! From a variant to CUDA C++: MSL is lowered, CUDA sources are taken as they are.
 
-use metallic_kernels::contract::{Op, Target, Variant, source};
+use metallic_kernels::contract::{Expr, Op, Target, Variant, source};
 use metallic_msl::{ArgKind, ConstantKey, IncludeForm, Included, LowerOptions, Param, ParseOptions, Unit, Value};
 
 use super::error::{Error, Place};
@@ -33,7 +33,18 @@ const METAL_VERSION: u32 = 310;
 /// What a lowered text calls the statement, first in its kernel, where a launch that began early waits for the one ahead.
 const ENTRY_BEGIN: &str = "MSL_ENTRY_BEGIN";
 
-/// First in a kernel that may begin early: lets the next launch begin, then waits for the one before.
+/// The same statement where a kernel puts it itself, after its first loads of weights.
+const INPUTS_READY: &str = "MSL_INPUTS_READY";
+
+/// Every lane takes part in every SIMD function: the emulator reports variants of which that is not so, and threadgroups are whole SIMD
+/// groups.
+const CONVERGED: &str = "MSL_SIMD_CONVERGED";
+
+/// Threadgroups have threads along x alone.
+const ONE_DIMENSION: &str = "MSL_THREADS_1D";
+
+/// In a kernel that may begin early, before it touches what launches ahead of it write: lets the next launch begin, then waits for the
+/// one before.
 pub const WAIT: &str = "asm volatile(\"griddepcontrol.launch_dependents;\\n\\tgriddepcontrol.wait;\" ::: \"memory\");";
 
 impl Program {
@@ -51,7 +62,8 @@ impl Program {
     }
 
     fn msl(op: &Op, variant: &Variant, text: &source::Text, overlap: Overlap) -> Result<Program, Error> {
-        let macros: Vec<_> = text.macros.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let mut macros: Vec<_> = text.macros.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        macros.push((INPUTS_READY, INPUTS_READY));
         let loader = |name: &str, _: IncludeForm, from: &str| {
             source::include(from, name).map(|(name, text)| Included { name, text: text.into_owned() })
         };
@@ -77,11 +89,17 @@ impl Program {
             .collect();
         let options = LowerOptions { entry: &variant.entry, constants: &constants, inline_buffers: &inline };
         let lowered = unit.lower(metallic_msl::Target::Cuda, &options)?;
-        let waits = lowered.text.contains(&format!("{ENTRY_BEGIN};"));
-        let overlap = if waits { overlap } else { Overlap::Serial };
-        let mut options = vec!["--device-as-default-execution-space".to_owned()];
-        if overlap == Overlap::Programmatic {
-            options.push(format!("--define-macro={ENTRY_BEGIN}={WAIT}"));
+        let stands = |statement: &str| lowered.text.contains(&format!("{statement};"));
+        let wait = if stands(INPUTS_READY) { INPUTS_READY } else { ENTRY_BEGIN };
+        let overlap = if stands(wait) { overlap } else { Overlap::Serial };
+        let mut options = vec!["--device-as-default-execution-space".to_owned(), define(CONVERGED, "1")];
+        if let Some([_, Expr::Number(1), Expr::Number(1)]) = variant.threads {
+            options.push(define(ONE_DIMENSION, "1"));
+        }
+        match overlap {
+            Overlap::Programmatic => options.push(define(wait, WAIT)),
+            Overlap::Serial if wait == INPUTS_READY => options.push(define(wait, "")),
+            Overlap::Serial => {}
         }
         Ok(Program {
             file: text.path.clone(),
@@ -95,7 +113,7 @@ impl Program {
     }
 
     fn cuda(variant: &Variant, text: &source::Text, overlap: Overlap) -> Result<Program, Error> {
-        let options = text.macros.iter().map(|(n, v)| format!("--define-macro={n}={v}")).collect();
+        let options = text.macros.iter().map(|(n, v)| define(n, v)).collect();
         let early = variant.knobs.get("PDL") == Some(&1);
         Ok(Program {
             file: text.path.clone(),
@@ -119,6 +137,10 @@ impl Program {
             arch,
         }
     }
+}
+
+fn define(name: &str, value: &str) -> String {
+    format!("--define-macro={name}={value}")
 }
 
 fn value(kind: &str, v: i64) -> Value {

@@ -34,10 +34,10 @@ __device__ __forceinline__ void load_tile(uint4 (&ws)[UNROLL][BN], const __half 
     }
 }
 
+// x and rows are not restrict: what READY waits for must not be read before it, which the read-only path would allow.
 extern "C" __global__ void __launch_bounds__(THREADS) matvec(
-    __half *__restrict__ y, const __half *__restrict__ x, const __half *__restrict__ w, const __half *__restrict__ bias,
-    const __grid_constant__ MatmulParams p, const unsigned *__restrict__ rows) {
-    BEGIN
+    __half *y, const __half *x, const __half *__restrict__ w, const __half *__restrict__ bias,
+    const __grid_constant__ MatmulParams p, const unsigned *rows) {
     __shared__ float partial[SIMDS * BN];
     const unsigned tid = threadIdx.x, lane = tid & 31, warp = tid >> 5;
     const unsigned r = blockIdx.y, first = blockIdx.x * BN;
@@ -53,7 +53,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
     if (eights > 0) {
         load_tile(ws, wr, c, eights);
     }
-    if (r >= *rows) {
+    READY
+    if (r > 0 && r >= *rows) {
         return;
     }
     const __half *xr = x + size_t(r) * p.ldx;
@@ -109,7 +110,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
     __syncthreads();
 
     const unsigned j = first + tid;
-    if (tid < BN && j < p.n) {
+    if (tid < BN && j < p.n && r < *rows) {
         float v = p.bias != 0 ? __half2float(bias[j]) : 0.0f;
         for (unsigned s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + tid];

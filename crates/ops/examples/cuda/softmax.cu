@@ -31,10 +31,11 @@ __device__ __forceinline__ unsigned seen_columns(const SoftmaxParams &p, unsigne
     return p.causal == 0 ? p.k : unsigned(min(max(int(r) + p.offset + 1, 0), int(p.k)));
 }
 
+// No pointer is restrict: what READY waits for must not be read before it, which the read-only path would allow; and y may be x.
 #ifdef PER
 extern "C" __global__ void __launch_bounds__(32 * SIMDS) softmax_vec(
-    T *__restrict__ y, const T *__restrict__ x, const __grid_constant__ SoftmaxParams p, const unsigned *__restrict__ rows) {
-    BEGIN
+    T *y, const T *x, const __grid_constant__ SoftmaxParams p, const unsigned *rows) {
+    READY
     const unsigned lane = threadIdx.x & 31, r = blockIdx.x * SIMDS + (threadIdx.x >> 5);
     if (r >= *rows) {
         return;
@@ -96,8 +97,8 @@ __device__ __forceinline__ float block_max(float v, float *slots) {
 }
 
 extern "C" __global__ void __launch_bounds__(32 * SIMDS) softmax_block(
-    T *__restrict__ y, const T *__restrict__ x, const __grid_constant__ SoftmaxParams p, const unsigned *__restrict__ rows) {
-    BEGIN
+    T *y, const T *x, const __grid_constant__ SoftmaxParams p, const unsigned *rows) {
+    READY
     __shared__ float slots[SIMDS];
     const unsigned tid = threadIdx.x, r = blockIdx.x;
     if (r >= *rows) {

@@ -1,10 +1,10 @@
 //! Whether translation is free: kernels in MSL against the same algorithms written by hand in CUDA C++, and against cuBLAS.
 //!
-//! usage: cargo run --release -p metallic-ops --example translation [matvec|softmax] [--every] [--rounds N]
+//! usage: cargo run --release -p metallic-ops --example translation [matvec|softmax] [--every] [--rounds N] [--sweep]
 //!
 //! Every candidate is a CUDA graph of equal launches. Cold: operands rotate through more than 400 MB; hot: one set of operands.
 //! Outputs are poisoned and checked against sums in f64 before anything is timed. `--every` takes every variant that accepts the
-//! shape, not only the first.
+//! shape, not only the first. `--sweep` tries the knobs of the matvec against cuBLAS, listed in the manifest or not.
 
 mod cublas;
 mod matvec;
@@ -26,6 +26,7 @@ const COLD: usize = 400 << 20;
 /// What was asked for.
 struct Asked {
     every: bool,
+    sweep: bool,
     rounds: usize,
 }
 
@@ -40,15 +41,16 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Any> {
-    let mut asked = Asked { every: false, rounds: 41 };
+    let mut asked = Asked { every: false, sweep: false, rounds: 41 };
     let mut only = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--every" => asked.every = true,
+            "--sweep" => asked.sweep = true,
             "--rounds" => asked.rounds = args.next().ok_or("--rounds takes a number")?.parse()?,
             "matvec" | "softmax" => only = Some(arg),
-            other => return Err(format!("{other:?} is none of matvec, softmax, --every, --rounds N").into()),
+            other => return Err(format!("{other:?} is none of matvec, softmax, --every, --rounds N, --sweep").into()),
         }
     }
     let cuda = Cuda::new(&Options::default())?;

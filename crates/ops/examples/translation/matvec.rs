@@ -1,17 +1,18 @@
 //! The f16 matrix-vector product: MSL, its twin, cuBLAS.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use half::f16;
 
-use metallic_device::cuda::{Arg, Cuda, Program};
+use metallic_device::cuda::{Arg, Cuda, Overlap, Program};
 use metallic_device::{Binding, Buffer, Device, Record, Rows, StepRows};
 use metallic_kernels::DType;
 use metallic_kernels::contract::{Flags, Key, Layout, Params, Variant};
 use metallic_kernels::matmul::{self, MatmulParams};
 
 use crate::cublas::Cublas;
-use crate::measure::Candidate;
+use crate::measure::{self, Candidate};
 use crate::twin::Twin;
 use crate::{Any, Asked, COLD, overlaps, report};
 
@@ -53,6 +54,10 @@ pub fn run(cuda: &Cuda, asked: &Asked) -> Result<(), Any> {
             .collect();
         if variants.is_empty() {
             return Err(format!("no variant of matvec.metal takes {}", problem.key).into());
+        }
+        if asked.sweep {
+            problem.sweep(cuda, cublas.as_ref(), &variants[0], asked)?;
+            continue;
         }
         for variant in variants.into_iter().take(if asked.every { usize::MAX } else { 1 }) {
             problem.time(cuda, cublas.as_ref(), Arc::new(variant), asked)?;
@@ -167,6 +172,54 @@ impl Problem {
                     asked.rounds,
                 )?;
             }
+        }
+        Ok(())
+    }
+
+    /// One line for each choice of knobs: cold, overlapped, beside cuBLAS.
+    fn sweep(&self, cuda: &Cuda, cublas: Option<&Cublas>, like: &Variant, asked: &Asked) -> Result<(), Any> {
+        let mut choices = Vec::new();
+        for simds in [1, 2, 4, 8] {
+            for bn in [1, 2, 4, 8] {
+                choices.extend([1, 2, 4].map(|unroll| [("BN", bn), ("SIMDS", simds), ("UNROLL", unroll)]));
+            }
+        }
+        let variants: Vec<Arc<Variant>> = choices
+            .iter()
+            .map(|c| {
+                Arc::new(Variant { knobs: c.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect(), ..like.clone() })
+            })
+            .collect();
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
+                s.spawn(|| {
+                    while let Some(v) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // What is wrong with one is told when it is resolved below.
+                        let _ = Program::of(&matmul::OP, v, cuda.info().capability)
+                            .and_then(|p| cuda.compiler().build(&p.source(cuda.arch())));
+                    }
+                });
+            }
+        });
+        println!("matvec f16 {}x{}, cold, serial and overlapped", self.key.n, self.key.k);
+        let banks: Vec<&Buffer> = self.banks.iter().collect();
+        for variant in variants {
+            let records: Vec<Record> = banks.iter().map(|w| self.record(&variant, w)).collect();
+            let mut queue = cuda.resolve(&records)?;
+            queue.set_rows(StepRows { tokens: 1, outputs: 0 })?;
+            let candidate = |overlap| -> Result<Candidate, Any> {
+                Ok(Candidate { name: "MSL", graph: queue.graph(overlap)?, launches: banks.len() })
+            };
+            let mut candidates = vec![candidate(Overlap::Serial)?, candidate(Overlap::Programmatic)?];
+            if let Some(c) = cublas {
+                let graph = self.vendor(cuda, c, &banks)?;
+                candidates.push(Candidate { name: "cuBLAS", graph, launches: banks.len() });
+            }
+            self.check(cuda, &candidates[1])?;
+            let times = measure::rounds(cuda.stream(), &candidates, asked.rounds)?;
+            let us: Vec<String> = times.iter().map(|t| format!("{:.2}", measure::median(t))).collect();
+            println!("  {} {:?}", us.join(" "), variant.knobs);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ impl Twin {
     ) -> Result<Twin, Any> {
         let text = assemble(file, text)?;
         let begin = if program.overlap == Overlap::Programmatic { WAIT } else { "" };
-        let mut options = vec![format!("--define-macro=BEGIN={begin}")];
+        let mut options = vec![format!("--define-macro=READY={begin}")];
         options.extend(variant.knobs.iter().map(|(name, value)| format!("--define-macro={name}={value}")));
         options.extend(macros.iter().map(|(name, value)| format!("--define-macro={name}={value}")));
         let kernel =
