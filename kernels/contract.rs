@@ -89,6 +89,10 @@ impl Flags {
     pub const CAUSAL: Flags = Flags(16);
     /// A second matrix of the same shape gates the result: y = silu(x W^T) * (x V^T).
     pub const GATED: Flags = Flags(32);
+    /// The activation comes in bf16 tiles (`matmul::tiled_at`), whatever the key's type of activations.
+    pub const TILED_X: Flags = Flags(64);
+    /// The result goes into bf16 tiles.
+    pub const TILED_Y: Flags = Flags(128);
 
     /// All flags of both.
     pub const fn with(self, other: Flags) -> Flags {
@@ -101,13 +105,15 @@ impl Flags {
     }
 }
 
-const FLAG_NAMES: [(Flags, &str); 6] = [
+const FLAG_NAMES: [(Flags, &str); 8] = [
     (Flags::TRANSPOSE_A, "ta"),
     (Flags::TRANSPOSE_B, "tb"),
     (Flags::BIAS, "bias"),
     (Flags::ACCUMULATE, "acc"),
     (Flags::CAUSAL, "causal"),
     (Flags::GATED, "gated"),
+    (Flags::TILED_X, "tx"),
+    (Flags::TILED_Y, "ty"),
 ];
 
 /// Everything a choice of variant may depend on.

@@ -115,6 +115,8 @@ pub struct Supports {
     pub causal: bool,
     /// Gated by a second matrix.
     pub gated: bool,
+    /// The activation, or a gated result, in bf16 tiles.
+    pub tiled: bool,
     /// Accepted `m`.
     pub m: Option<Span>,
     /// Accepted `n`.
@@ -212,6 +214,8 @@ impl Variant {
             (Flags::ACCUMULATE, s.accumulate, "accumulate"),
             (Flags::CAUSAL, s.causal, "causal"),
             (Flags::GATED, s.gated, "gated"),
+            (Flags::TILED_X, s.tiled, "an activation in tiles"),
+            (Flags::TILED_Y, s.tiled, "a result in tiles"),
         ];
         if let Some((.., name)) = wanted.iter().find(|(f, ok, _)| key.flags.has(*f) && !ok) {
             return Err(Refusal::Flag(name));

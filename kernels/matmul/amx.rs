@@ -1,21 +1,25 @@
 //! Many rows of x against panels on AMX tiles in bf16, sums in f32.
 //!
-//! Phase 1 splits x into bf16 tiles: one part, rounded, or two that hold 16 bits of it. Phase 2: a worker owns panels. For each
-//! slice of k it converts two panels into tiles that stay in the first-level cache and multiplies them with all of x's tiles,
-//! 32 x 32 outputs at a time in four tile registers; between slices the sums wait in the second-level cache. The lines of y
-//! that a block will write are asked for before it is computed, so that memory works while the tiles do.
-//! An f16 weight is two bf16 parts, exactly.
+//! Phase 1 splits x into bf16 tiles (`tiles`): one part, rounded, or two that hold 16 bits of it; where x comes in tiles it does
+//! nothing. Phase 2: a worker owns panels. A block is 32 rows of x times a slice along k of two panels, its 32 x 32 sums in
+//! four tile registers; between slices they wait in the second-level cache. An f16 weight is two bf16 parts, exactly.
+//!
+//! Blocks walk their slice forwards and backwards in turn, so that the first-level cache still holds the weights that a block
+//! starts with. The registers of sums and of operands change places after each block: the next sums are loaded before the last
+//! ones are stored, as a load waits for every older store with the same twelve lowest address bits. For the same reason weights are
+//! converted and rows finished between blocks, never inside one.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx512::store;
+use super::roles::{High, Low, Roles, Walk};
 use super::unpack::{self, Tiles};
-use super::{GATE, MatmulParams, W, X, Y, pack};
+use super::{GATE, MatmulParams, TILE_ROWS, W, X, Y, pack};
 use crate::DType;
 use crate::amx::{TILE, configure_tiles};
-use crate::contract::{Args, Key, Native};
+use crate::contract::{Args, Flags, Key, Native};
 use crate::x86::{gate, narrow, split};
 
 /// x rounded to bf16.
@@ -24,24 +28,29 @@ pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>
 /// x in two bf16 parts: float weights to 2^-16.
 pub(super) const NATIVE_X2: Native = Native { phases: &[split_x::<2>, multiply::<2>], scratch: scratch::<2> };
 
-/// Tiles along k in a slice at most, by parts of a weight: what two panels of it take stays mostly in the first-level cache.
-const SLICE: [usize; 2] = [22, 11];
+/// Steps in a slice at most, by parts of a weight. Measured: from 10 to 28 steps the longer slices lose in loads what they save in
+/// trips of sums, and 38 lose more.
+const SLICE: [usize; 2] = [28, 14];
 /// Bytes of sums that stay in the second-level cache, beside one slice of x.
-const SUM_BYTES: usize = 768 << 10;
-/// Rows of a pair of tiles.
-const PAIR: usize = 32;
+const SUM_BYTES: usize = 960 << 10;
+/// Bytes of x that stay there.
+const X_BYTES: usize = 1200 << 10;
+/// Bytes of the sums of a block.
+const SUMS: usize = 4 * TILE;
+/// Tiles that are converted, rows that are finished, and steps that are walked at most before the unit that stores tiles is kept awake.
+const AWAKE: [usize; 3] = [4, 16, 20];
 
-/// How one problem is cut.
+/// How one problem is cut. A step is 32 elements along k.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// Tiles along k.
     steps: usize,
-    /// Tiles along k in one slice.
-    slice: usize,
+    slices: usize,
     /// Pairs of x tiles.
     pairs: usize,
     /// bf16 parts of x.
     x_parts: usize,
+    /// x comes in tiles.
+    tiled: bool,
     /// bf16 parts of w.
     w_parts: usize,
     /// Pairs of panels whose sums wait at a time.
@@ -49,33 +58,56 @@ struct Cut {
 }
 
 impl Cut {
-    fn new<const XP: usize>(dtype: DType, rows: usize, k: usize) -> Cut {
+    fn new(dtype: DType, rows: usize, k: usize, x_parts: usize, tiled: bool) -> Cut {
         let steps = k.div_ceil(32);
         let w_parts = unpack::parts(dtype);
-        let slice = steps.div_ceil(steps.div_ceil(SLICE[w_parts - 1]));
-        let pairs = rows.div_ceil(PAIR);
-        let group = (SUM_BYTES / (pairs * 4 * TILE)).clamp(1, 64);
-        Cut { steps, slice, pairs, x_parts: XP, w_parts, group }
+        let slices = steps.div_ceil(SLICE[w_parts - 1]);
+        let pairs = rows.div_ceil(TILE_ROWS);
+        // Where all of x stays in the cache, one pair of panels goes through all slices at once.
+        let fits = pairs * steps * 2 * TILE <= X_BYTES;
+        let group = if fits { 1 } else { (SUM_BYTES / (pairs * SUMS)).clamp(1, 64) };
+        Cut { steps, slices, pairs, x_parts, tiled, w_parts, group }
     }
 
+    fn of<const XP: usize>(a: &Args<'_>, p: &MatmulParams) -> Cut {
+        Cut::new(p.dtype(), a.rows, p.k as usize, XP, p.ldx == 0)
+    }
+
+    /// The steps of a slice.
+    fn slice(&self, i: usize) -> Range<usize> {
+        i * self.steps / self.slices..(i + 1) * self.steps / self.slices
+    }
+
+    /// Bytes of one part of x.
     fn x_part_bytes(&self) -> usize {
-        self.pairs * 2 * self.steps * TILE
+        self.pairs * self.steps * 2 * TILE
     }
 
+    /// Bytes of scratch that x takes.
+    fn x_bytes(&self) -> usize {
+        if self.tiled { 0 } else { self.x_parts * self.x_part_bytes() }
+    }
+
+    /// Bytes of one step of two panels: first parts, then second ones.
+    fn weight_step(&self) -> usize {
+        2 * self.w_parts * TILE
+    }
+
+    /// Bytes of one converted slice of two panels.
     fn weight_bytes(&self) -> usize {
-        self.slice * 2 * self.w_parts * TILE
+        self.steps.div_ceil(self.slices) * self.weight_step()
     }
 
+    /// A slice of weights, the sums of a finished block, a tile that nobody reads, and sums that wait. A step of fewer rows makes
+    /// larger groups, whose sums take `SUM_BYTES` at most all the same.
     fn worker_bytes(&self) -> usize {
-        self.weight_bytes() + 4 * TILE + self.group * self.pairs * 4 * TILE
+        self.weight_bytes() + SUMS + TILE + (self.group * self.pairs * SUMS).max(SUM_BYTES)
     }
 }
 
 fn scratch<const XP: usize>(key: &Key, workers: usize) -> usize {
-    let c = Cut::new::<XP>(key.w, key.m, key.k);
-    // A step of fewer rows makes larger groups, whose sums take SUM_BYTES at most all the same.
-    let sums = (c.group * c.pairs * 4 * TILE).max(SUM_BYTES);
-    c.x_parts * c.x_part_bytes() + workers * (c.weight_bytes() + 4 * TILE + sums)
+    let c = Cut::new(key.w, key.m, key.k, XP, key.flags.has(Flags::TILED_X));
+    c.x_bytes() + workers * c.worker_bytes()
 }
 
 /// # Safety
@@ -84,11 +116,14 @@ fn scratch<const XP: usize>(key: &Key, workers: usize) -> usize {
 unsafe fn split_x<const XP: usize>(a: &Args<'_>) {
     let p = a.params.get::<MatmulParams>();
     let k = p.k as usize;
-    let c = Cut::new::<XP>(p.dtype(), a.rows, k);
-    // SAFETY: the contract's buffers; a unit is one tile row of scratch in each part.
+    let c = Cut::of::<XP>(a, p);
+    if c.tiled {
+        return;
+    }
+    // SAFETY: the contract's buffers; a unit is one row of a pair of tiles of scratch in each part.
     unsafe {
         let x = a.output::<f32>(X).cast_const();
-        for r in a.share(c.pairs * PAIR, 1) {
+        for r in a.share(c.pairs * TILE_ROWS, 1) {
             let row = x.add(r * p.ldx as usize);
             for s in 0..c.steps {
                 let left = if r < a.rows { (k - s * 32).min(32) } else { 0 };
@@ -96,7 +131,7 @@ unsafe fn split_x<const XP: usize>(a: &Args<'_>) {
                 let at = row.wrapping_add(s * 32);
                 let low = _mm512_maskz_loadu_ps(mask as u16, at);
                 let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, at.wrapping_add(16));
-                let out = a.scratch.ptr.add(((r / 16) * c.steps + s) * TILE + r % 16 * 64);
+                let out = a.scratch.ptr.add((r / TILE_ROWS * c.steps + s) * 2 * TILE + r % TILE_ROWS * 64);
                 if XP == 1 {
                     _mm512_storeu_si512(out.cast(), narrow(low, high));
                 } else {
@@ -114,207 +149,256 @@ unsafe fn split_x<const XP: usize>(a: &Args<'_>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
 unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
     let p = a.params.get::<MatmulParams>();
-    let (n, k, dtype) = (p.n as usize, p.k as usize, p.dtype());
-    let c = Cut::new::<XP>(dtype, a.rows, k);
-    let bytes = pack::panel_bytes(dtype, k);
-    let panels = n.div_ceil(pack::ROWS);
-    // Two panels side by side, or the same panel of both matrices.
+    let c = Cut::of::<XP>(a, p);
+    let panels = (p.n as usize).div_ceil(pack::ROWS);
     let mine = a.share(if p.gated == 1 { panels } else { panels.div_ceil(2) }, 1);
+    if mine.is_empty() || a.rows == 0 {
+        return;
+    }
     // SAFETY: the contract's buffers; a worker has its own part of scratch behind x's tiles, and its own columns of y.
     unsafe {
-        let (w, v) = (a.input::<u8>(W).as_ptr(), a.input::<u8>(GATE).as_ptr());
-        let weights = a.scratch.ptr.add(c.x_parts * c.x_part_bytes() + a.worker * c.worker_bytes());
+        let x = if c.tiled { a.output::<u8>(X).cast_const() } else { a.scratch.ptr };
+        let weights = a.scratch.ptr.add(c.x_bytes() + a.worker * c.worker_bytes());
         let ready = weights.add(c.weight_bytes());
-        let waiting = ready.add(4 * TILE);
+        let idle = ready.add(SUMS);
+        let work = Work { a, p, c, mine, x, weights, ready, idle, waiting: idle.add(TILE) };
         configure_tiles();
-        for group in mine.clone().step_by(c.group) {
-            let end = (group + c.group).min(mine.end);
-            for from in (0..c.steps).step_by(c.slice) {
-                let to = (from + c.slice).min(c.steps);
-                for pair in group..end {
-                    for i in 0..2 {
-                        let (from_w, panel) = match (p.gated, i) {
-                            (1, 0) => (w, pair),
-                            (1, _) => (v, pair),
-                            _ => (w, (pair * 2 + i).min(panels - 1)),
-                        };
-                        let first = weights.add(i * c.slice * TILE);
-                        let tiles = Tiles { first, second: first.wrapping_add(c.slice * 2 * TILE) };
-                        unpack::to_bf16(dtype, from_w.add(panel * bytes), from * 32, (to * 32).min(k), tiles);
-                    }
-                    let block = Block { c, from, to, x: a.scratch.ptr, weights };
-                    let sums = waiting.add((pair - group) * c.pairs * 4 * TILE);
-                    for m in 0..c.pairs {
-                        let sums = sums.add(m * 4 * TILE);
-                        if to < c.steps {
-                            block.multiply(m, [sums, sums], Lines { at: weights, stride: 0 });
-                        } else {
-                            let rows = m * PAIR..(m * PAIR + PAIR).min(a.rows);
-                            let width = if p.gated == 1 { 1 } else { 2 };
-                            let at = rows.start * p.ldy as usize + pair * width * pack::ROWS;
-                            let lines =
-                                Lines { at: a.output::<f32>(Y).wrapping_add(at).cast(), stride: p.ldy as usize * 4 };
-                            block.multiply(m, [sums, ready], lines);
-                            epilogue(a, p, rows, pair, ready.cast());
-                        }
-                    }
-                }
-            }
-        }
+        work.run();
         asm!("tilerelease", options(nostack));
     }
 }
 
-/// Writes the sums of up to 32 rows and one pair of panels to y.
-///
-/// # Safety
-/// As `multiply`; `sums` holds four tiles.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn epilogue(a: &Args<'_>, p: &MatmulParams, rows: Range<usize>, pair: usize, sums: *const f32) {
-    if p.gated == 1 {
-        for r in rows {
-            let at = r % PAIR / 16 * 512 + r % 16 * 16;
-            // SAFETY: row and column are inside y.
-            unsafe {
-                let (x, y) = (_mm512_loadu_ps(sums.add(at)), _mm512_loadu_ps(sums.add(at + 256)));
-                store(a, p, r, pair * pack::ROWS, gate(x, y));
+/// One slice of two panels, to multiply with all of x.
+#[derive(Clone, Copy)]
+struct Item {
+    /// First pair of panels of the group.
+    group: usize,
+    slice: usize,
+    /// Two panels side by side, or the same panel of both matrices.
+    pair: usize,
+}
+
+/// One worker's part of phase 2.
+struct Work<'a> {
+    a: &'a Args<'a>,
+    p: &'a MatmulParams,
+    c: Cut,
+    /// Its pairs of panels.
+    mine: Range<usize>,
+    /// Tiles of x.
+    x: *const u8,
+    /// The item's weights.
+    weights: *mut u8,
+    /// Sums of a finished block.
+    ready: *mut u8,
+    /// A tile that nobody reads.
+    idle: *mut u8,
+    /// Sums between slices.
+    waiting: *mut u8,
+}
+
+impl Work<'_> {
+    /// Pairs of a group share the slices of x that lie in the cache.
+    fn after(&self, item: Item) -> Option<Item> {
+        let end = (item.group + self.c.group).min(self.mine.end);
+        if item.pair + 1 < end {
+            Some(Item { pair: item.pair + 1, ..item })
+        } else if item.slice + 1 < self.c.slices {
+            Some(Item { slice: item.slice + 1, pair: item.group, ..item })
+        } else {
+            (end < self.mine.end).then_some(Item { group: end, slice: 0, pair: end })
+        }
+    }
+
+    /// Where the sums of block `m` wait for the item's slice, or null before the first.
+    fn sums(&self, item: Item, m: usize) -> *mut u8 {
+        match item.slice {
+            0 => std::ptr::null_mut(),
+            _ => self.waiting.wrapping_add(((item.pair - item.group) * self.c.pairs + m) * SUMS),
+        }
+    }
+
+    /// # Safety
+    /// As `multiply`, with tiles configured.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
+    unsafe fn run(&self) {
+        let c = &self.c;
+        let mut item = Item { group: self.mine.start, slice: 0, pair: self.mine.start };
+        let mut high = false;
+        // SAFETY: the caller's promise.
+        unsafe {
+            Low::start();
+            loop {
+                self.convert(item);
+                let next = self.after(item);
+                let done = item.slice + 1 == c.slices;
+                for m in 0..c.pairs {
+                    let to = if done { self.ready } else { self.sums(Item { slice: 1, ..item }, m) };
+                    let from = match next {
+                        _ if m + 1 < c.pairs => self.sums(item, m + 1),
+                        Some(next) => self.sums(next, 0),
+                        None => std::ptr::null_mut(),
+                    };
+                    if high {
+                        self.block::<High>(item, m, to, from)
+                    } else {
+                        self.block::<Low>(item, m, to, from)
+                    }
+                    high ^= from != to;
+                    if done {
+                        self.finish(item.pair, m * TILE_ROWS..(m * TILE_ROWS + TILE_ROWS).min(self.a.rows));
+                    }
+                }
+                match next {
+                    Some(next) => item = next,
+                    None => break,
+                }
             }
         }
-        return;
     }
-    for r in rows {
+
+    /// Adds 32 rows of x times the slice's weights to the sums of `R`, stores them and loads the next block's from `from`.
+    ///
+    /// # Safety
+    /// As `run`, with the item's weights converted.
+    #[inline]
+    unsafe fn block<R: Roles>(&self, item: Item, m: usize, to: *mut u8, from: *const u8) {
+        let c = &self.c;
+        let steps = c.slice(item.slice);
+        let len = steps.len();
+        let first = (m * c.steps + steps.start) * 2 * TILE;
+        // SAFETY: the caller's promise.
+        unsafe {
+            for part in 0..c.x_parts {
+                let x = self.x.add(part * c.x_part_bytes() + first);
+                let mut walk = Walk::new([x, self.weights], [2 * TILE, c.weight_step()], len, m % 2 == 1);
+                let mut lines = self.lines(item, m);
+                let halves = if len > AWAKE[2] { [len / 2, len - len / 2] } else { [len, 0] };
+                for (i, half) in halves.into_iter().enumerate() {
+                    if i == 1 && half > 0 {
+                        R::awake(self.idle);
+                    }
+                    for _ in 0..half {
+                        // The second part of x meets the first of w alone: what is left out is below 2^-16.
+                        if c.w_parts == 2 && part == 0 {
+                            R::two_parts(&walk)
+                        } else {
+                            R::one_part(&walk)
+                        }
+                        walk.advance();
+                        lines.ask();
+                    }
+                }
+            }
+            // One block alone keeps its sums where they are.
+            if from != to {
+                R::turn(to, from);
+            }
+        }
+    }
+
+    /// The lines of y that a block will write.
+    fn lines(&self, item: Item, m: usize) -> Lines {
+        let p = self.p;
+        let rows = (self.a.rows - m * TILE_ROWS).min(TILE_ROWS);
+        let width = if p.gated == 1 { 1 } else { 2 };
+        let y = self.a.output::<u8>(Y);
+        Lines {
+            at: y.wrapping_add((m * TILE_ROWS * p.ldy as usize + item.pair * width * pack::ROWS) * 4),
+            stride: p.ldy as usize * 4,
+            rows: if item.slice + 1 < self.c.slices || p.ldy == 0 { 0 } else { rows },
+            last: (width - 1) * 64,
+        }
+    }
+
+    /// Converts the weights of an item.
+    ///
+    /// # Safety
+    /// As `multiply`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
+    unsafe fn convert(&self, item: Item) {
+        let (dtype, k) = (self.p.dtype(), self.p.k as usize);
+        let steps = self.c.slice(item.slice);
         for i in 0..2 {
-            let j = (pair * 2 + i) * pack::ROWS;
-            if j < p.n as usize {
-                let tile = r % PAIR / 16 * 2 + i;
-                // SAFETY: row and column are inside y.
-                unsafe { store(a, p, r, j, _mm512_loadu_ps(sums.add(tile * 256 + r % 16 * 16))) };
+            let (from, panel) = match (self.p.gated, i) {
+                (1, 0) => (W, item.pair),
+                (1, _) => (GATE, item.pair),
+                _ => (W, (item.pair * 2 + i).min((self.p.n as usize - 1) / pack::ROWS)),
+            };
+            // SAFETY: the panel exists; the tiles lie in the worker's slice.
+            unsafe {
+                let panel = self.a.input::<u8>(from).as_ptr().add(panel * pack::panel_bytes(dtype, k));
+                for s in steps.clone() {
+                    let first = self.weights.add((s - steps.start) * self.c.weight_step() + i * TILE);
+                    let tiles = Tiles { first, second: first.wrapping_add(2 * TILE) };
+                    unpack::to_bf16(dtype, panel, s * 32, k, tiles);
+                    if s % AWAKE[0] == 0 {
+                        Low::awake(self.idle);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the sums of a finished block to y.
+    ///
+    /// # Safety
+    /// As `multiply`; `ready` holds the block's four tiles.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn finish(&self, pair: usize, rows: Range<usize>) {
+        let p = self.p;
+        for r in rows {
+            let at = self.ready.wrapping_add(r % TILE_ROWS / 16 * 2 * TILE + r % 16 * 64).cast::<f32>();
+            // SAFETY: row and columns are inside y.
+            unsafe {
+                if r % AWAKE[1] == AWAKE[1] - 1 {
+                    Low::awake(self.idle);
+                }
+                let (first, second) = (_mm512_loadu_ps(at), _mm512_loadu_ps(at.wrapping_add(256)));
+                let j = pair * 2 * pack::ROWS;
+                if p.gated == 1 {
+                    let both = gate(first, second);
+                    if p.ldy == 0 {
+                        let tile = r / TILE_ROWS * (p.n as usize / 32) + pair / 2;
+                        let at = tile * 2 * TILE + r % TILE_ROWS * 64 + pair % 2 * 32;
+                        let half = _mm512_castsi512_si256(narrow(both, both));
+                        _mm256_storeu_si256(self.a.output::<u8>(Y).add(at).cast(), half);
+                    } else {
+                        store(self.a, p, r, pair * pack::ROWS, both);
+                    }
+                    continue;
+                }
+                store(self.a, p, r, j, first);
+                if j + pack::ROWS < p.n as usize {
+                    store(self.a, p, r, j + pack::ROWS, second);
+                }
             }
         }
     }
 }
 
-/// Lines of y that a block will write: two rows of 128 bytes are asked for at each step of its loop.
-#[derive(Clone, Copy)]
+/// Lines of y, asked for while the block is computed, so that memory works while the tiles do.
 struct Lines {
     at: *const u8,
     stride: usize,
+    rows: usize,
+    /// From the first line of a row to its last.
+    last: usize,
 }
 
-/// One slice of two panels, converted.
-struct Block {
-    c: Cut,
-    from: usize,
-    to: usize,
-    x: *const u8,
-    weights: *const u8,
-}
-
-impl Block {
-    /// Adds 32 rows of x times the slice to the four tiles at `sums[0]`, into those at `sums[1]`; the first slice starts them.
-    ///
-    /// # Safety
-    /// As `multiply`, with tiles configured; m is a pair of x tiles.
-    #[inline]
-    unsafe fn multiply(&self, m: usize, [before, after]: [*mut u8; 2], lines: Lines) {
-        let c = &self.c;
-        // SAFETY: addresses lie in x's tiles, the converted slice, and the sums.
-        unsafe {
-            if self.from == 0 {
-                asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
-            } else {
-                asm!(
-                    "tileloadd tmm0, [{s} + {row}*1]", "tileloadd tmm1, [{s} + {row}*1 + 1024]",
-                    "tileloadd tmm2, [{s} + {row}*1 + 2048]", "tileloadd tmm3, [{s} + {row}*1 + 3072]",
-                    s = in(reg) before, row = in(reg) 64usize, options(nostack, readonly)
-                );
+impl Lines {
+    /// Asks for two rows.
+    #[inline(always)]
+    fn ask(&mut self) {
+        for _ in 0..self.rows.min(2) {
+            // SAFETY: to ask for a line changes nothing.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_ET0>(self.at.cast());
+                _mm_prefetch::<_MM_HINT_ET0>(self.at.wrapping_add(self.last).cast());
             }
-            let x0 = self.x.add((m * 2 * c.steps + self.from) * TILE);
-            let x1 = x0.add(c.steps * TILE);
-            let (w0, w1) = (self.weights, self.weights.add(c.slice * TILE));
-            let steps = self.to - self.from;
-            let second_x = c.x_part_bytes();
-            let second_w = c.slice * 2 * TILE;
-            let (v0, v1) = (w0.wrapping_add(second_w), w1.wrapping_add(second_w));
-            match c.w_parts {
-                1 => one_part([x0, x1], [w0, w1], steps, lines),
-                _ => two_parts([x0, x1], [w0, w1, v0, v1], steps, lines),
-            }
-            if c.x_parts == 2 {
-                one_part([x0.add(second_x), x1.add(second_x)], [w0, w1], steps, lines);
-            }
-            asm!(
-                "tilestored [{s} + {row}*1], tmm0", "tilestored [{s} + {row}*1 + 1024], tmm1",
-                "tilestored [{s} + {row}*1 + 2048], tmm2", "tilestored [{s} + {row}*1 + 3072], tmm3",
-                s = in(reg) after, row = in(reg) 64usize, options(nostack)
-            );
+            self.at = self.at.wrapping_add(self.stride);
         }
-    }
-}
-
-/// x times w, one part each. x comes from the second-level cache and is used once a slice: its loads say so (`t1`), so that the
-/// weights stay in the first.
-///
-/// # Safety
-/// `steps` tiles at each address; tiles configured.
-#[inline]
-unsafe fn one_part(x: [*const u8; 2], w: [*const u8; 2], steps: usize, y: Lines) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "2:",
-            "tileloadd tmm6, [{w0} + {row}*1]",
-            "tileloadd tmm7, [{w1} + {row}*1]",
-            "tileloaddt1 tmm4, [{x0} + {row}*1]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "prefetchw [{y}]", "prefetchw [{y} + 64]", "add {y}, {ldy}",
-            "tileloaddt1 tmm5, [{x1} + {row}*1]",
-            "prefetchw [{y}]", "prefetchw [{y} + 64]", "add {y}, {ldy}",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {x0}, 1024", "add {x1}, 1024", "add {w0}, 1024", "add {w1}, 1024",
-            "dec {n}", "jnz 2b",
-            x0 = inout(reg) x[0] => _, x1 = inout(reg) x[1] => _, w0 = inout(reg) w[0] => _, w1 = inout(reg) w[1] => _,
-            n = inout(reg) steps => _, row = in(reg) 64usize, y = inout(reg) y.at => _, ldy = in(reg) y.stride,
-            options(nostack, readonly)
-        );
-    }
-}
-
-/// x times both parts of w.
-///
-/// # Safety
-/// As `one_part`.
-#[inline]
-unsafe fn two_parts(x: [*const u8; 2], w: [*const u8; 4], steps: usize, y: Lines) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!(
-            "2:",
-            "tileloadd tmm6, [{v0} + {row}*1]",
-            "tileloadd tmm7, [{v1} + {row}*1]",
-            "tileloaddt1 tmm4, [{x0} + {row}*1]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "prefetchw [{y}]", "prefetchw [{y} + 64]", "add {y}, {ldy}",
-            "tileloaddt1 tmm5, [{x1} + {row}*1]",
-            "prefetchw [{y}]", "prefetchw [{y} + 64]", "add {y}, {ldy}",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "tileloadd tmm6, [{w0} + {row}*1]",
-            "tileloadd tmm7, [{w1} + {row}*1]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {x0}, 1024", "add {x1}, 1024", "add {w0}, 1024", "add {w1}, 1024", "add {v0}, 1024", "add {v1}, 1024",
-            "dec {n}", "jnz 2b",
-            x0 = inout(reg) x[0] => _, x1 = inout(reg) x[1] => _, w0 = inout(reg) w[0] => _, w1 = inout(reg) w[1] => _,
-            v0 = inout(reg) w[2] => _, v1 = inout(reg) w[3] => _,
-            n = inout(reg) steps => _, row = in(reg) 64usize, y = inout(reg) y.at => _, ldy = in(reg) y.stride,
-            options(nostack, readonly)
-        );
+        self.rows = self.rows.saturating_sub(2);
     }
 }

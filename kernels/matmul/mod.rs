@@ -20,6 +20,8 @@ pub mod pack;
 mod plain;
 mod portable;
 #[cfg(target_arch = "x86_64")]
+mod roles;
+#[cfg(target_arch = "x86_64")]
 mod unpack;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
@@ -35,9 +37,9 @@ params! {
         pub n: u32,
         /// Reduced dimension.
         pub k: u32,
-        /// Elements from one row of x to the next.
+        /// Elements from one row of x to the next; 0 where x lies in tiles.
         pub ldx: u32,
-        /// Elements from one row of y to the next.
+        /// Elements from one row of y to the next; 0 where y lies in tiles.
         pub ldy: u32,
         /// Stored type of w, as its GGUF number.
         pub dtype: u32,
@@ -70,6 +72,20 @@ const X: usize = 1;
 const W: usize = 2;
 const BIAS: usize = 3;
 const GATE: usize = 4;
+
+/// Rows that lie together in tiles.
+pub const TILE_ROWS: usize = 32;
+
+/// Bytes of `rows` rows of `cols` columns in tiles.
+pub fn tiled_bytes(rows: usize, cols: usize) -> usize {
+    rows.next_multiple_of(TILE_ROWS) * cols.next_multiple_of(32) * 2
+}
+
+/// Where element (r, j) of an activation lies among bf16 tiles: 32 rows together, then 32 columns, each two tiles of 16 rows.
+/// What fills up the last columns is zero.
+pub fn tiled_at(cols: usize, r: usize, j: usize) -> usize {
+    (r / TILE_ROWS * cols.div_ceil(32) + j / 32) * TILE_ROWS * 32 + r % TILE_ROWS * 32 + j % 32
+}
 
 /// The op.
 pub static OP: Op =
@@ -134,6 +150,10 @@ fn cases() -> Vec<Case> {
             shape(1, 40, 512, Flags::GATED, 1.0),
             shape(3, 16, 256, Flags::GATED, 4.0),
             shape(37, 75, 768, Flags::GATED, 1.0),
+            shape(3, 32, 256, Flags::GATED.with(Flags::TILED_Y), 1.0),
+            shape(70, 96, 1280, Flags::GATED.with(Flags::TILED_Y), 1.0),
+            shape(5, 20, 256, both.with(Flags::TILED_X), 1.0),
+            shape(70, 96, 1280, Flags::TILED_X, 1.0),
         ];
         list.extend(shapes.iter().map(|s| case(dtype, s)));
     }
@@ -166,14 +186,28 @@ fn dot(x: &[f32], w: &[f32]) -> (f64, f64) {
     (sum, squares.sqrt())
 }
 
+/// Rows of `k` values `ld` apart, rounded to bf16, as tiles.
+fn tiled_operand(x: &mut [f32], m: usize, k: usize, ld: usize) -> Operand {
+    let rounded = act::operand(Role::Input, DType::BF16, x);
+    let mut operand = act::output(DType::BF16, tiled_bytes(m, k) / 2);
+    for r in 0..m {
+        for i in 0..k {
+            let (from, to) = ((r * ld + i) * 2, tiled_at(k, r, i) * 2);
+            operand.bytes[to..to + 2].copy_from_slice(&rounded.bytes[from..from + 2]);
+        }
+    }
+    Operand { role: Role::Input, ..operand }
+}
+
 fn case(dtype: DType, s: &Shape) -> Case {
     let (m, n, k) = (s.m, s.n, s.k);
+    let (tiled_x, tiled_y) = (s.flags.has(Flags::TILED_X), s.flags.has(Flags::TILED_Y));
     // Strides wider than the rows, so that a kernel that ignores them writes where the poison must stay.
     let (ldx, ldy) = (k + 16, n + 5);
     let mut rng = Rng((m * 1000 + n) as u64);
     let mut x = rng.normals(m * ldx, s.std);
     x[0] = 40.0 * s.std;
-    let x_operand = act::operand(Role::Input, s.act, &mut x);
+    let x_operand = if tiled_x { tiled_operand(&mut x, m, k, ldx) } else { act::operand(Role::Input, s.act, &mut x) };
     let w = cases::stored(&mut rng, dtype, n, k, 0.05);
     let (bias, bias_operand) = act::normals(&mut rng, s.act, n, s.std);
     let (before, before_operand) = act::normals(&mut rng, s.act, m * ldy, s.std);
@@ -191,7 +225,7 @@ fn case(dtype: DType, s: &Shape) -> Case {
         for j in 0..n {
             let x = &x[r * ldx..][..k];
             let (sum, size) = dot(x, &table[j * k..][..k]);
-            e.at.push(r * ldy + j);
+            e.at.push(if tiled_y { tiled_at(n, r, j) } else { r * ldy + j });
             if gated {
                 let (other, other_size) = dot(x, &second[j * k..][..k]);
                 let silu = sum / (1.0 + (-sum).exp());
@@ -206,15 +240,16 @@ fn case(dtype: DType, s: &Shape) -> Case {
             e.scale.push(size + extra.abs() * 1e-3 + 1e-30);
         }
     }
-    if s.act != DType::F32 {
-        let rounding = act::rounding(s.act) / budget(dtype);
+    let stored = if tiled_y { DType::BF16 } else { s.act };
+    if stored != DType::F32 {
+        let rounding = act::rounding(stored) / budget(dtype);
         e.scale.iter_mut().zip(&e.value).for_each(|(scale, value)| *scale += value.abs() * rounding);
     }
     let params = MatmulParams {
         n: n as u32,
         k: k as u32,
-        ldx: ldx as u32,
-        ldy: ldy as u32,
+        ldx: if tiled_x { 0 } else { ldx as u32 },
+        ldy: if tiled_y { 0 } else { ldy as u32 },
         dtype: dtype.ggml(),
         layout: 0,
         accumulate: accumulate as u32,
@@ -222,10 +257,19 @@ fn case(dtype: DType, s: &Shape) -> Case {
         act: s.act.ggml(),
         bias: biased as u32,
     };
-    let y = Operand { role: if accumulate { Role::InOut } else { Role::Output }, ..before_operand };
+    let y = if tiled_y {
+        act::output(DType::BF16, tiled_bytes(m, n) / 2)
+    } else {
+        Operand { role: if accumulate { Role::InOut } else { Role::Output }, ..before_operand }
+    };
     let bias = if biased { bias_operand } else { cases::none() };
     Case {
-        name: format!("{dtype} m={m} n={n} k={k} std={} act={}", s.std, s.act),
+        name: format!(
+            "{dtype} m={m} n={n} k={k} std={} act={}{}",
+            s.std,
+            s.act,
+            if tiled_x || tiled_y { " tiled" } else { "" }
+        ),
         key: Key { act: s.act, ..key(m, n, k, dtype, Layout::Row, s.flags) },
         params: Params::new(&params),
         rows: m,

@@ -4,7 +4,6 @@ use std::arch::x86_64::*;
 
 use super::pack;
 use crate::DType;
-use crate::amx::TILE;
 use crate::x86::{interleave_index, narrow};
 
 /// bf16 parts that a weight of this type is split into: two hold an f16 exactly, one a bf16; quantized types are rounded to one.
@@ -19,26 +18,25 @@ pub(super) struct Tiles {
     pub second: *mut u8,
 }
 
-/// Converts elements `from..to` of a panel of rows of `k` to bf16 tiles of 32 elements each; what is missing to a whole tile is
-/// zero. `from` is a multiple of 32.
+/// Bytes of a panel that are asked for ahead of their conversion.
+const AHEAD: usize = 2048;
+
+/// Converts elements `from..from + 32` of a panel of rows of `k` to a bf16 tile; past `k` it is zero. `from` is a multiple of 32.
 ///
 /// # Safety
 /// The CPU has AVX-512 F, BW, VL and BF16; the panel is whole; the tiles have room.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
-pub(super) unsafe fn to_bf16(dtype: DType, panel: *const u8, from: usize, to: usize, out: Tiles) {
+pub(super) unsafe fn to_bf16(dtype: DType, panel: *const u8, from: usize, k: usize, out: Tiles) {
+    let pairs = (k - from).min(32) / 2;
     // SAFETY: the caller's promise.
     unsafe {
         match dtype {
-            DType::F16 => f16_tiles(panel, from / 2, to / 2, out),
-            DType::BF16 => {
-                let bytes = (to - from) / 2 * 64;
-                std::ptr::copy_nonoverlapping(panel.add(from / 2 * 64), out.first, bytes);
-            }
-            DType::Q8_0 => q8_0_tiles(panel, from / 32, to / 32, out.first),
-            _ => q4_0_tiles(panel, from / 32, to / 32, out.first),
+            DType::F16 => f16_tile(panel.add(from * 32), pairs, out),
+            DType::BF16 => std::ptr::copy_nonoverlapping(panel.add(from * 32), out.first, pairs * 64),
+            DType::Q8_0 => q8_0_tile(panel.add(from * 17), out.first),
+            _ => q4_0_tile(panel.add(from * 9), out.first),
         }
-        let pairs = (to - from) / 2;
-        for pair in pairs..pairs.next_multiple_of(16) {
+        for pair in pairs..16 {
             _mm512_storeu_si512(out.first.add(pair * 64).cast(), _mm512_setzero_si512());
             if parts(dtype) == 2 {
                 _mm512_storeu_si512(out.second.add(pair * 64).cast(), _mm512_setzero_si512());
@@ -50,12 +48,13 @@ pub(super) unsafe fn to_bf16(dtype: DType, panel: *const u8, from: usize, to: us
 /// # Safety
 /// As `to_bf16`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
-unsafe fn f16_tiles(panel: *const u8, from: usize, to: usize, out: Tiles) {
+unsafe fn f16_tile(from: *const u8, pairs: usize, out: Tiles) {
     let upper = _mm512_set1_epi32(0xFFFF_0000u32 as i32);
     // SAFETY: the caller's promise.
     unsafe {
-        for pair in from..to {
-            let at = panel.add(pair * 64);
+        for pair in 0..pairs {
+            let at = from.add(pair * 64);
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
             let v = [
                 _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())),
                 _mm512_cvtph_ps(_mm256_loadu_si256(at.add(32).cast())),
@@ -63,9 +62,8 @@ unsafe fn f16_tiles(panel: *const u8, from: usize, to: usize, out: Tiles) {
             // The upper 8 bits of the significand, and the 3 that are left: both exact.
             let high = v.map(|v| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), upper)));
             let low = [_mm512_sub_ps(v[0], high[0]), _mm512_sub_ps(v[1], high[1])];
-            let to = (pair - from) * 64;
-            _mm512_storeu_si512(out.first.add(to).cast(), narrow(high[0], high[1]));
-            _mm512_storeu_si512(out.second.add(to).cast(), narrow(low[0], low[1]));
+            _mm512_storeu_si512(out.first.add(pair * 64).cast(), narrow(high[0], high[1]));
+            _mm512_storeu_si512(out.second.add(pair * 64).cast(), narrow(low[0], low[1]));
         }
     }
 }
@@ -73,24 +71,22 @@ unsafe fn f16_tiles(panel: *const u8, from: usize, to: usize, out: Tiles) {
 /// # Safety
 /// As `to_bf16`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
-unsafe fn q8_0_tiles(panel: *const u8, from: usize, to: usize, out: *mut u8) {
+unsafe fn q8_0_tile(at: *const u8, out: *mut u8) {
     let first = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
     let second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
     // SAFETY: the caller's promise.
     unsafe {
-        for b in from..to {
-            let at = panel.add(b * 34 * pack::ROWS);
-            let scale = _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
-            let (s0, s1) = (_mm512_permutexvar_ps(first, scale), _mm512_permutexvar_ps(second, scale));
-            let out = out.add((b - from) * TILE);
-            for i in 0..16 {
-                let q = at.add(32 + i * 32);
-                _mm_prefetch::<_MM_HINT_T0>(q.wrapping_add(2048).cast());
-                let w0 = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(q.cast())));
-                let w1 = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(q.add(16).cast())));
-                let row = narrow(_mm512_mul_ps(w0, s0), _mm512_mul_ps(w1, s1));
-                _mm512_storeu_si512(out.add(i * 64).cast(), row);
+        let scale = _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
+        let (s0, s1) = (_mm512_permutexvar_ps(first, scale), _mm512_permutexvar_ps(second, scale));
+        for i in 0..16 {
+            let q = at.add(32 + i * 32);
+            if i % 2 == 0 {
+                _mm_prefetch::<_MM_HINT_T0>(q.wrapping_add(AHEAD).cast());
             }
+            let w0 = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(q.cast())));
+            let w1 = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(q.add(16).cast())));
+            let row = narrow(_mm512_mul_ps(w0, s0), _mm512_mul_ps(w1, s1));
+            _mm512_storeu_si512(out.add(i * 64).cast(), row);
         }
     }
 }
@@ -98,27 +94,23 @@ unsafe fn q8_0_tiles(panel: *const u8, from: usize, to: usize, out: *mut u8) {
 /// # Safety
 /// As `to_bf16`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
-unsafe fn q4_0_tiles(panel: *const u8, from: usize, to: usize, out: *mut u8) {
+unsafe fn q4_0_tile(at: *const u8, out: *mut u8) {
     let table = _mm512_setr_ps(-8., -7., -6., -5., -4., -3., -2., -1., 0., 1., 2., 3., 4., 5., 6., 7.);
     let interleave = interleave_index();
     // SAFETY: the caller's promise.
     unsafe {
-        for b in from..to {
-            let at = panel.add(b * 18 * pack::ROWS);
-            let scale = _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
-            let out = out.add((b - from) * TILE);
-            for g in 0..4 {
-                let mut even = _mm512_loadu_si512(at.add(32 + g * 64).cast());
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(2048 + g * 72).cast());
-                for j in 0..4 {
-                    // The table look-up takes the lowest four bits of each lane: a row's even element, then its odd one.
-                    let odd = _mm512_srli_epi32::<16>(even);
-                    let w0 = _mm512_mul_ps(_mm512_permutexvar_ps(even, table), scale);
-                    let w1 = _mm512_mul_ps(_mm512_permutexvar_ps(odd, table), scale);
-                    let row = _mm512_permutexvar_epi16(interleave, narrow(w0, w1));
-                    _mm512_storeu_si512(out.add((g * 4 + j) * 64).cast(), row);
-                    even = _mm512_srli_epi32::<4>(even);
-                }
+        let scale = _mm512_cvtph_ps(_mm256_loadu_si256(at.cast()));
+        for g in 0..4 {
+            let mut even = _mm512_loadu_si512(at.add(32 + g * 64).cast());
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + g * 72).cast());
+            for j in 0..4 {
+                // The table look-up takes the lowest four bits of each lane: a row's even element, then its odd one.
+                let odd = _mm512_srli_epi32::<16>(even);
+                let w0 = _mm512_mul_ps(_mm512_permutexvar_ps(even, table), scale);
+                let w1 = _mm512_mul_ps(_mm512_permutexvar_ps(odd, table), scale);
+                let row = _mm512_permutexvar_epi16(interleave, narrow(w0, w1));
+                _mm512_storeu_si512(out.add((g * 4 + j) * 64).cast(), row);
+                even = _mm512_srli_epi32::<4>(even);
             }
         }
     }

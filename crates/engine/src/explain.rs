@@ -3,7 +3,7 @@
 use metallic_kernels::contract::{Flags, Key, Layout, Refusal};
 use metallic_kernels::{attention, embed, gather, matmul, norm, rope, swiglu};
 use metallic_model::{ModelFile, TensorInfo};
-use metallic_ops::{ChooseError, Dispatch, gates};
+use metallic_ops::{ChooseError, Dispatch, fits_tiles, gates, passes_tiles};
 
 use crate::{Error, Options};
 
@@ -81,13 +81,17 @@ impl Step<'_> {
             } else if t.shape.len() == 2 && (in_block || head) {
                 let key = self.matmul(t, m);
                 let gated = Key { flags: key.flags.with(Flags::GATED), ..key };
+                let with = |key: Key, flag| Key { flags: key.flags.with(flag), ..key };
                 match half(&t.name) {
-                    Some((Half::Gate, up)) if self.same(t, &up) && gates(self.dispatch, &gated) => add(gated),
+                    Some((Half::Gate, up)) if self.same(t, &up) && gates(self.dispatch, &gated) => {
+                        add(if self.tiles(&t.name, m) { with(gated, Flags::TILED_Y) } else { gated });
+                    }
                     Some((Half::Up, gate)) if self.same(t, &gate) && gates(self.dispatch, &gated) => {}
                     Some((Half::Up, _)) => {
                         add(key);
                         add(swiglu::key(m, c.d_ff));
                     }
+                    _ if self.tiles(&t.name, m) => add(with(key, Flags::TILED_X)),
                     _ => add(key),
                 }
             }
@@ -104,6 +108,20 @@ impl Step<'_> {
     fn layout(&self, t: &TensorInfo) -> Layout {
         let (n, k) = t.rows_cols();
         self.dispatch.layout(&matmul::key(1, n, k, t.dtype, Layout::Row, Flags::NONE)).unwrap_or(Layout::Row)
+    }
+
+    /// Whether the feed-forward layer that `name` belongs to keeps its hidden activation in tiles.
+    fn tiles(&self, name: &str, m: usize) -> bool {
+        let halves = ["ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"];
+        let Some(stem) = halves.iter().find_map(|half| name.strip_suffix(half)) else { return false };
+        let [Some(gate), Some(up), Some(down)] = halves.map(|half| self.file.tensor(&format!("{stem}{half}"))) else {
+            return false;
+        };
+        let first = self.matmul(gate.info, m);
+        let first = Key { flags: first.flags.with(Flags::GATED), ..first };
+        fits_tiles(m, gate.info.rows_cols().0)
+            && self.same(gate.info, &up.info.name)
+            && passes_tiles(self.dispatch, first, self.matmul(down.info, m))
     }
 
     /// Whether the tensor `other` is of the same type and shape, so that one launch can serve both.

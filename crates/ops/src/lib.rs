@@ -19,7 +19,7 @@ use metallic_kernels::swiglu::{self, SwigluParams};
 use metallic_kernels::{DType, kv};
 
 pub use dispatch::{ChooseError, Dispatch, forced_by_environment};
-pub use plan::{Plan, Tensor};
+pub use plan::{Plan, Tensor, fits_tiles};
 pub use weight::{Linear, Source, Weight, vector};
 
 /// What can go wrong while a plan is built or run.
@@ -139,14 +139,8 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
         if let Some(b) = bias {
             expect("matmul", "bias", w.n, b.len() / 4)?;
         }
-        let mut flags = Flags::NONE;
-        if bias.is_some() {
-            flags = flags.with(Flags::BIAS);
-        }
-        if write == Write::Add {
-            flags = flags.with(Flags::ACCUMULATE);
-        }
-        let key = matmul::key(x.rows, w.n, w.k, w.dtype, w.layout, flags);
+        let key = part_key(x.rows, w, bias.is_some(), write);
+        let key = if x.tiled() { Key { flags: key.flags.with(Flags::TILED_X), ..key } } else { key };
         let (accumulate, biased) = (u32::from(write == Write::Add), u32::from(bias.is_some()));
         let params = MatmulParams { accumulate, bias: biased, ..matmul_params(x, w, y) };
         let bias = bias.as_ref().map_or_else(Binding::default, Buffer::whole);
@@ -156,6 +150,14 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
         from += w.n;
     }
     Ok(())
+}
+
+fn part_key(rows: usize, w: &Weight, bias: bool, write: Write) -> Key {
+    let mut flags = if bias { Flags::BIAS } else { Flags::NONE };
+    if write == Write::Add {
+        flags = flags.with(Flags::ACCUMULATE);
+    }
+    matmul::key(rows, w.n, w.k, w.dtype, w.layout, flags)
 }
 
 fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
@@ -168,7 +170,7 @@ fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
         layout: w.layout.number(),
         accumulate: 0,
         gated: 0,
-        act: x.dtype.ggml(),
+        act: DType::F32.ggml(),
         bias: 0,
     }
 }
@@ -187,12 +189,12 @@ pub fn gated(
 ) -> Result<(), Error> {
     same_rows("gated", y, [x])?;
     expect("gated", "columns of y", w.n(), 2 * y.cols)?;
-    if let [(g, None), (u, None)] = w.parts.as_slice()
-        && (g.dtype, g.layout, g.n, g.k) == (u.dtype, u.layout, u.n, u.k)
+    if let Some((g, u)) = halves(w)
         && g.k == x.cols
     {
-        let key = matmul::key(x.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);
-        if gates(plan.dispatch(), &key) {
+        let flags = if y.tiled() { Flags::GATED.with(Flags::TILED_Y) } else { Flags::GATED };
+        let key = matmul::key(x.rows, g.n, g.k, g.dtype, g.layout, flags);
+        if y.tiled() || gates(plan.dispatch(), &key) {
             let params = MatmulParams { gated: 1, ..matmul_params(x, g, y) };
             let operands = vec![y.binding(), x.binding(), g.buffer.whole(), Binding::default(), u.buffer.whole()];
             return plan.push(&matmul::OP, key, Params::new(&params), x.domain, operands);
@@ -203,7 +205,34 @@ pub fn gated(
     swiglu(plan, &both, y)
 }
 
-/// Whether a gated problem runs as one launch. The variant that accepts everything is slower than two fast launches.
+/// Gate and up projection, where they are alike and without biases.
+fn halves(w: &Linear) -> Option<(&Weight, &Weight)> {
+    match w.parts.as_slice() {
+        [(g, None), (u, None)] if (g.dtype, g.layout, g.n, g.k) == (u.dtype, u.layout, u.n, u.k) => Some((g, u)),
+        _ => None,
+    }
+}
+
+/// `hidden` in tiles where the launches that write and read it both have variants for that, else as it is: what
+/// [`gated`] by `gate_up` writes and a [`matmul`] by `down` adds to its result.
+pub fn between(dispatch: &Dispatch, gate_up: &Linear, hidden: &Tensor, down: &Linear) -> Tensor {
+    let takes = |(g, _): (&Weight, &Weight)| {
+        let gate = matmul::key(hidden.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);
+        let part = |(w, bias): &(Weight, Option<Buffer>)| part_key(hidden.rows, w, bias.is_some(), Write::Add);
+        down.parts.iter().all(|p| passes_tiles(dispatch, gate, part(p)))
+    };
+    let tiles = hidden.in_tiles().filter(|_| halves(gate_up).is_some_and(takes));
+    tiles.unwrap_or_else(|| hidden.clone())
+}
+
+/// Whether the result of `first` can go to `then` in tiles.
+pub fn passes_tiles(dispatch: &Dispatch, first: Key, then: Key) -> bool {
+    let with = |key: Key, flag| Key { flags: key.flags.with(flag), ..key };
+    gates(dispatch, &with(first, Flags::TILED_Y)) && gates(dispatch, &with(then, Flags::TILED_X))
+}
+
+/// Whether a gated problem, or one in tiles, runs as one launch. The variant that accepts everything is slower than several fast
+/// launches.
 pub fn gates(dispatch: &Dispatch, key: &Key) -> bool {
     dispatch.choose(key).is_ok_and(|v| v.supports.layout.is_some())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metallic_device::{Binding, Buffer, Device, Queue, Record, Rows, StepRows};
 use metallic_kernels::DType;
 use metallic_kernels::contract::{Key, Op, Params};
+use metallic_kernels::matmul;
 
 use crate::{Dispatch, Error};
 
@@ -19,9 +20,9 @@ pub struct Tensor {
     pub rows: usize,
     /// Columns.
     pub cols: usize,
-    /// Elements from one row to the next.
+    /// Elements from one row to the next; 0 for tiles.
     pub stride: usize,
-    /// `F32` or `I32`.
+    /// `F32` or `I32`, or `BF16` in tiles.
     pub dtype: DType,
     /// Which row count it follows.
     pub domain: Rows,
@@ -37,11 +38,30 @@ impl Tensor {
         Tensor { offset: self.offset + from, cols, ..self.clone() }
     }
 
+    /// The same memory as bf16 tiles, or `None` where they do not fit into it or would not be whole along the columns.
+    pub fn in_tiles(&self) -> Option<Tensor> {
+        let fits = fits_tiles(self.rows, self.cols) && self.dtype == DType::F32 && self.stride == self.cols;
+        fits.then(|| Tensor { stride: 0, dtype: DType::BF16, ..self.clone() })
+    }
+
+    /// Whether it lies in bf16 tiles.
+    pub fn tiled(&self) -> bool {
+        self.dtype == DType::BF16
+    }
+
     /// Bytes from the first element of the first row to the last of the last.
     pub fn binding(&self) -> Binding {
+        if self.tiled() {
+            return self.buffer.slice(self.offset * 4, matmul::tiled_bytes(self.rows, self.cols));
+        }
         let elements = if self.rows == 0 { 0 } else { (self.rows - 1) * self.stride + self.cols };
         self.buffer.slice(self.offset * 4, elements * 4)
     }
+}
+
+/// Whether `rows` rows of `cols` f32 have room for as many in bf16 tiles, whole along the columns.
+pub fn fits_tiles(rows: usize, cols: usize) -> bool {
+    cols.is_multiple_of(32) && matmul::tiled_bytes(rows, cols) <= rows * cols * 4
 }
 
 /// The launches of one bucket, with the activations they use.

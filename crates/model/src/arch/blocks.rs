@@ -6,7 +6,7 @@ use crate::config::Pairing;
 use metallic_device::Buffer;
 use metallic_kernels::rope;
 use metallic_ops::{
-    Error, Heads, KvLayer, Linear, Look, Plan, Tensor, Weight, Write, attention, embed, gated, gather, matmul,
+    Error, Heads, KvLayer, Linear, Look, Plan, Tensor, Weight, Write, attention, between, embed, gated, gather, matmul,
     rms_norm, rope_append,
 };
 
@@ -121,7 +121,8 @@ impl FeedForward {
     pub fn apply(&self, plan: &mut Plan, x: &Tensor, batch: &Batch<'_>) -> Result<(), Error> {
         let a = &batch.activations;
         rms_norm(plan, x, &self.norm, self.eps, &a.normed)?;
-        gated(plan, &a.normed, &self.gate_up, &a.hidden, |_| Ok(a.gate_up.clone()))?;
-        matmul(plan, &a.hidden, &self.down, x, Write::Add)
+        let hidden = between(plan.dispatch(), &self.gate_up, &a.hidden, &self.down);
+        gated(plan, &a.normed, &self.gate_up, &hidden, |_| Ok(a.gate_up.clone()))?;
+        matmul(plan, &hidden, &self.down, x, Write::Add)
     }
 }
