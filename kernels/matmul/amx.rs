@@ -272,7 +272,6 @@ impl Work<'_> {
             for part in 0..c.x_parts {
                 let x = self.x.add(part * c.x_part_bytes() + first);
                 let mut walk = Walk::new([x, self.weights], [2 * TILE, c.weight_step()], len, m % 2 == 1);
-                let mut lines = self.lines(item, m);
                 let halves = if len > AWAKE[2] { [len / 2, len - len / 2] } else { [len, 0] };
                 for (i, half) in halves.into_iter().enumerate() {
                     if i == 1 && half > 0 {
@@ -286,7 +285,6 @@ impl Work<'_> {
                             R::one_part(&walk)
                         }
                         walk.advance();
-                        lines.ask();
                     }
                 }
             }
@@ -294,20 +292,6 @@ impl Work<'_> {
             if from != to {
                 R::turn(to, from);
             }
-        }
-    }
-
-    /// The lines of y that a block will write.
-    fn lines(&self, item: Item, m: usize) -> Lines {
-        let p = self.p;
-        let rows = (self.a.rows - m * TILE_ROWS).min(TILE_ROWS);
-        let width = if p.gated == 1 { 1 } else { 2 };
-        let y = self.a.output::<u8>(Y);
-        Lines {
-            at: y.wrapping_add((m * TILE_ROWS * p.ldy as usize + item.pair * width * pack::ROWS) * 4),
-            stride: p.ldy as usize * 4,
-            rows: if item.slice + 1 < self.c.slices || p.ldy == 0 { 0 } else { rows },
-            last: (width - 1) * 64,
         }
     }
 
@@ -375,30 +359,5 @@ impl Work<'_> {
                 }
             }
         }
-    }
-}
-
-/// Lines of y, asked for while the block is computed, so that memory works while the tiles do.
-struct Lines {
-    at: *const u8,
-    stride: usize,
-    rows: usize,
-    /// From the first line of a row to its last.
-    last: usize,
-}
-
-impl Lines {
-    /// Asks for two rows.
-    #[inline(always)]
-    fn ask(&mut self) {
-        for _ in 0..self.rows.min(2) {
-            // SAFETY: to ask for a line changes nothing.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_ET0>(self.at.cast());
-                _mm_prefetch::<_MM_HINT_ET0>(self.at.wrapping_add(self.last).cast());
-            }
-            self.at = self.at.wrapping_add(self.stride);
-        }
-        self.rows = self.rows.saturating_sub(2);
     }
 }

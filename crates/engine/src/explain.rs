@@ -3,7 +3,7 @@
 use metallic_kernels::contract::{Flags, Key, Layout, Refusal};
 use metallic_kernels::{attention, embed, gather, matmul, norm, rope, swiglu};
 use metallic_model::{ModelFile, TensorInfo};
-use metallic_ops::{ChooseError, Dispatch, fits_tiles, gates, passes_tiles};
+use metallic_ops::{ChooseError, Dispatch, fits_tiles, gates, joined, passes_tiles};
 
 use crate::{Error, Options};
 
@@ -91,6 +91,13 @@ impl Step<'_> {
                         add(key);
                         add(swiglu::key(m, c.d_ff));
                     }
+                    _ if t.name.contains(".attn_q.") || t.name.contains(".attn_k.") || t.name.contains(".attn_v.") => {
+                        match self.joined(&t.name, m) {
+                            Some(all) if t.name.contains(".attn_q.") => add(all),
+                            Some(_) => {}
+                            None => add(key),
+                        }
+                    }
                     _ if self.tiles(&t.name, m) => add(with(key, Flags::TILED_X)),
                     _ => add(key),
                 }
@@ -108,6 +115,14 @@ impl Step<'_> {
     fn layout(&self, t: &TensorInfo) -> Layout {
         let (n, k) = t.rows_cols();
         self.dispatch.layout(&matmul::key(1, n, k, t.dtype, Layout::Row, Flags::NONE)).unwrap_or(Layout::Row)
+    }
+
+    /// Query, key and value projection as one problem, where their weights are loaded as one; `name` is that of any of them.
+    fn joined(&self, name: &str, m: usize) -> Option<Key> {
+        let stem = &name[..name.find("attn_")?];
+        let keys = ["attn_q", "attn_k", "attn_v"]
+            .map(|part| self.file.tensor(&format!("{stem}{part}.weight")).map(|t| self.matmul(t.info, m)));
+        joined(&keys.into_iter().collect::<Option<Vec<Key>>>()?)
     }
 
     /// Whether the feed-forward layer that `name` belongs to keeps its hidden activation in tiles.

@@ -20,7 +20,7 @@ use metallic_kernels::{DType, kv};
 
 pub use dispatch::{ChooseError, Dispatch, forced_by_environment};
 pub use plan::{Plan, Tensor, fits_tiles};
-pub use weight::{Linear, Source, Weight, vector};
+pub use weight::{Linear, Source, Weight, joined, vector};
 
 /// What can go wrong while a plan is built or run.
 #[derive(Debug, thiserror::Error)]

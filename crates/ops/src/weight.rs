@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use metallic_device::{Buffer, Device};
 use metallic_kernels::DType;
-use metallic_kernels::contract::{Flags, Layout};
+use metallic_kernels::contract::{Flags, Key, Layout};
 use metallic_kernels::matmul::{self, pack};
 
-use crate::{Dispatch, Error};
+use crate::{Dispatch, Error, Write};
 
 /// A weight matrix as a model file holds it.
 pub struct Source<'a> {
@@ -102,6 +102,14 @@ pub fn vector(device: &dyn Device, values: &[f32]) -> Result<Buffer, Error> {
     Ok(buffer)
 }
 
+/// The problem that several over the same input are together: panels of one type, whole, all with a bias or none.
+pub fn joined(keys: &[Key]) -> Option<Key> {
+    let (first, last) = (keys.first()?, keys.last()?);
+    let alike = keys.iter().all(|k| Key { n: first.n, ..*k } == *first) && first.layout == Layout::Panel16;
+    let whole = keys.iter().all(|k| k.n.is_multiple_of(pack::ROWS) || std::ptr::eq(k, last));
+    (alike && whole).then(|| Key { n: keys.iter().map(|k| k.n).sum(), ..*first })
+}
+
 /// Matrices that read the same input and write side by side: query, key and value, or gate and up.
 pub struct Linear {
     /// Each with the bias of its columns.
@@ -109,6 +117,35 @@ pub struct Linear {
 }
 
 impl Linear {
+    /// All parts as one matrix where [`joined`] says so and the host reaches their memory: one launch serves all, and their
+    /// input is converted once.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn join(self, device: &dyn Device) -> Result<Linear, Error> {
+        let keys: Vec<Key> = self.parts.iter().map(|(w, b)| crate::part_key(1, w, b.is_some(), Write::Store)).collect();
+        let reached = self.parts.iter().all(|(w, _)| w.buffer.host().is_some());
+        let Some(key) = joined(&keys).filter(|_| reached && keys.len() > 1) else { return Ok(self) };
+        let bytes = |buffer: &Buffer| -> Result<Vec<u8>, Error> {
+            let mut bytes = vec![0; buffer.len()];
+            buffer.read(0, &mut bytes)?;
+            Ok(bytes)
+        };
+        let buffer = device.alloc_weight(self.parts.iter().map(|(w, _)| w.buffer.len()).sum())?;
+        let (mut at, mut biases) = (0, Vec::new());
+        for (w, bias) in &self.parts {
+            buffer.write(at, &bytes(&w.buffer)?)?;
+            at += w.buffer.len();
+            biases.extend(bias.as_ref().map_or(Ok(Vec::new()), bytes)?);
+        }
+        let bias = if biases.is_empty() { None } else { Some(device.alloc(biases.len())?) };
+        if let Some(bias) = &bias {
+            bias.write(0, &biases)?;
+        }
+        let weight = Weight { buffer, dtype: key.w, layout: key.layout, n: key.n, k: key.k };
+        Ok(Linear { parts: vec![(weight, bias)] })
+    }
+
     /// Output columns of all parts.
     pub fn n(&self) -> usize {
         self.parts.iter().map(|(w, _)| w.n).sum()

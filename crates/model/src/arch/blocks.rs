@@ -67,7 +67,7 @@ impl Attention {
         let (heads, kv_heads, head_dim) = (config.n_heads, config.n_kv_heads, config.head_dim);
         Ok(Attention {
             norm: weights.vector(&format!("{block}.attn_norm.weight"))?,
-            qkv: weights.linear(&block, &["attn_q", "attn_k", "attn_v"])?,
+            qkv: weights.joined(&block, &["attn_q", "attn_k", "attn_v"])?,
             out: weights.linear(&block, &["attn_output"])?,
             heads: Heads { heads, kv_heads, head_dim },
             look: Look { window: config.sliding_window, scale: 1.0 / (head_dim as f32).sqrt() },

@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Everything loaded from a file and not yet taken by a family.
-pub struct Weights {
+pub struct Weights<'a> {
+    device: &'a dyn Device,
     matrices: HashMap<String, Weight>,
     vectors: HashMap<String, Buffer>,
 }
 
-impl Weights {
+impl<'a> Weights<'a> {
     /// Loads every tensor, in the order of the file. The pages of what was packed elsewhere go back to the system at once,
     /// so that the file and the packed weights never lie in memory both.
     ///
@@ -23,12 +24,12 @@ impl Weights {
     /// As [`super::load`].
     pub fn load(
         file: &Arc<ModelFile>,
-        device: &dyn Device,
+        device: &'a dyn Device,
         dispatch: &Dispatch,
         progress: Progress<'_>,
-    ) -> Result<Weights, LoadError> {
+    ) -> Result<Weights<'a>, LoadError> {
         let meter = Meter::new(progress, file.tensors().map(|t| t.byte_len() as u64).sum());
-        let mut weights = Weights { matrices: HashMap::new(), vectors: HashMap::new() };
+        let mut weights = Weights { device, matrices: HashMap::new(), vectors: HashMap::new() };
         for info in file.tensors() {
             meter.check()?;
             let Some(tensor) = file.tensor(&info.name) else { continue };
@@ -88,6 +89,15 @@ impl Weights {
             Ok((weight, self.vectors.remove(&format!("{prefix}.{name}.bias"))))
         };
         Ok(Linear { parts: names.iter().map(part).collect::<Result<_, LoadError>>()? })
+    }
+
+    /// As [`Weights::linear`], as one matrix where that is possible.
+    ///
+    /// # Errors
+    /// A matrix is missing, or no memory.
+    pub fn joined(&mut self, prefix: &str, names: &[&str]) -> Result<Linear, LoadError> {
+        let device = self.device;
+        Ok(self.linear(prefix, names)?.join(device)?)
     }
 }
 
