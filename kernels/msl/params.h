@@ -21,8 +21,8 @@ struct NormParams {
 struct MatmulParams {
     uint n; // Outputs of a row.
     uint k; // Reduced dimension.
-    uint ldx; // Elements from one row of x to the next.
-    uint ldy; // Elements from one row of y to the next.
+    uint ldx; // Elements from one row of x to the next; 0 where x lies in tiles.
+    uint ldy; // Elements from one row of y to the next; 0 where y lies in tiles.
     uint dtype; // Stored type of w, as its GGUF number.
     uint layout; // Number of the layout of w and v.
     uint accumulate; // 1 adds to what y holds.

@@ -170,7 +170,7 @@ fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
         layout: w.layout.number(),
         accumulate: 0,
         gated: 0,
-        act: DType::F32.ggml(),
+        act: if x.tiled() { y.dtype } else { x.dtype }.ggml(),
         bias: 0,
     }
 }
