@@ -123,8 +123,9 @@ fn synth_gives_the_same_bytes_and_inspect_reads_them() {
         tensors.iter().any(|t| t["name"] == "blk.1.ffn_down.weight" && t["shape"] == serde_json::json!([256, 512]))
     );
     for choice in report["runs_on"].as_array().unwrap() {
-        let variant = choice["decode"].as_str().unwrap();
-        assert!(variant.contains('/'), "{choice}");
+        // What only one kind of step has is chosen for that one alone.
+        let named = |step: &str| choice[step].as_str().filter(|v| v.contains('/'));
+        let variant = named("decode").or(named("prefill")).expect("a variant for one kind of step at least");
         let verdicts = choice["verdicts"].as_array().unwrap();
         assert!(verdicts.iter().any(|v| v["variant"] == variant && v["verdict"] == "accepts"), "{choice}");
     }
