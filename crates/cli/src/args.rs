@@ -2,12 +2,14 @@
 
 mod emulate;
 mod files;
+mod lint;
 mod text;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use emulate::*;
 pub use files::*;
+pub use lint::*;
 pub use text::*;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("METALLIC_COMMIT"), ")");
@@ -22,6 +24,7 @@ Examples:
   metallic inspect model.gguf | head            what is inside, and what it will run on
   metallic synth qwen2.5-0.5b big.gguf -t q8_0  a model of a known shape, made on the spot
   metallic emulate --help                       test a Metal kernel, without a Mac
+  metallic lint kernel.metal                    find what Apple's compiler or GPU would refuse in it
 
 Without a command, `run` is meant: `metallic MODEL PROMPT` takes all flags of `metallic run`.
 
@@ -80,6 +83,8 @@ pub enum Command {
     Logits(LogitsArgs),
     /// Run a kernel of a Metal file on the CPU, and find its races, bad accesses and divergence
     Emulate(Box<EmulateArgs>),
+    /// Find in Metal sources what Apple's compiler or GPU would refuse
+    Lint(LintArgs),
     /// List the devices there are, and why the others are refused
     Devices(DevicesArgs),
     /// Print a completion script for a shell

@@ -24,6 +24,7 @@ fn every_command_has_help_with_what_it_needs() {
         "synth",
         "logits",
         "emulate",
+        "lint",
         "devices",
         "completions",
         "man",

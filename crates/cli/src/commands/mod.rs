@@ -11,6 +11,7 @@ mod devices;
 )]
 mod emulate;
 mod inspect;
+mod lint;
 mod logits;
 mod man;
 mod quantize;
@@ -36,6 +37,7 @@ pub fn dispatch(cli: Cli, cancel: Cancel) -> anyhow::Result<()> {
         Command::Convert(a) => convert::run(&a, cancel),
         Command::Synth(a) => synth::run(&a, cancel),
         Command::Emulate(a) => emulate::run(&a),
+        Command::Lint(a) => lint::run(&a),
         Command::Devices(a) => devices::run(&a),
         Command::Completions(a) => completions::run(&a),
         Command::Man(a) => man::run(&a),
