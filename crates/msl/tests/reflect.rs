@@ -144,7 +144,7 @@ fn names_and_instantiations() {
         ["kernel_get_rows_q4_0", "kernel_get_rows_q8_0", "kernel_get_rows_q4_K", "kernel_mul_mv_q8_0_f32"]
     );
     let k = u.entry("kernel_get_rows_q4_K").unwrap();
-    assert_eq!(short(&k.args[0]), "args: buffer 0 constant read ggml_metal_kargs_rows& 56");
+    assert_eq!(short(&k.args[0]), "args: buffer 0 constant read ggml_metal_kargs_rows& 48");
     assert_eq!(short(&k.args[3]), "dst: buffer 3 device write float* 4");
 
     let u = style("scan_histogram.metal");
