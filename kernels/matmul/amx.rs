@@ -6,8 +6,8 @@
 //!
 //! Blocks walk their slice forwards and backwards in turn, so that the first-level cache still holds the weights that a block
 //! starts with. The registers of sums and of operands change places after each block: the next sums are loaded before the last
-//! ones are stored, as a load waits for every older store with the same twelve lowest address bits. For the same reason weights are
-//! converted and rows finished between blocks, never inside one.
+//! ones are stored. Weights are converted and rows finished between blocks: inside one it was slower, probably as a load waits for
+//! older stores with the same twelve lowest address bits.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
