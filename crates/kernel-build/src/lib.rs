@@ -107,7 +107,7 @@ pub fn write(root: &Path, out: &Path, mode: &Mode) -> Result<Vec<PathBuf>, Error
     Ok(discover::inputs(root, &libraries, mode))
 }
 
-/// As [`write`], for the end of a build script of the package that lies in `root`: tells cargo what to watch, and turns an error into
+/// As [`write()`], for the end of a build script of the package that lies in `root`: tells cargo what to watch, and turns an error into
 /// one of the build.
 pub fn run(root: &Path) {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());

@@ -214,7 +214,7 @@ fn halves(w: &Linear) -> Option<(&Weight, &Weight)> {
 }
 
 /// `hidden` in tiles where the launches that write and read it both have variants for that, else as it is: what
-/// [`gated`] by `gate_up` writes and a [`matmul`] by `down` adds to its result.
+/// [`gated`] by `gate_up` writes and a [`matmul()`] by `down` adds to its result.
 pub fn between(dispatch: &Dispatch, gate_up: &Linear, hidden: &Tensor, down: &Linear) -> Tensor {
     let takes = |(g, _): (&Weight, &Weight)| {
         let gate = matmul::key(hidden.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);

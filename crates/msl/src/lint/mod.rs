@@ -1,7 +1,7 @@
 //! Finds in a source what Apple's compiler or an Apple GPU would refuse, without either.
 //!
 //! Two groups of rules: those that need only the tokens, and one pass of clang over the source with its address spaces real
-//! ([`text`]). Every finding names the user's own file and line.
+//! (`text`). Every finding names the user's own file and line.
 
 mod align;
 mod calls;
