@@ -79,7 +79,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 
 /// The kernel library of that name, with knobs where it has some: its text, or its binary. A misspelt name does not compile.
 ///
-/// ```ignore
+/// ```text
 /// let code = kernel_lib!("softmax")?;
 /// let code = kernel_lib!("matmul/gemm", &[("BM", 64), ("BN", 32)])?;
 /// ```
