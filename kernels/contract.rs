@@ -19,7 +19,7 @@ pub use geometry::{ExprError, Geometry, GeometryError, MAX_THREADS};
 pub(crate) use params::params;
 pub use params::{Field, ParamsInfo, Scalar, header};
 pub use source::{SourceError, Text};
-pub use variant::{Expr, Knob, ManifestError, Range, Refusal, Span, Supports, Variant};
+pub use variant::{Expr, Knob, ManifestError, Range, Refusal, Span, Storage, Supports, Variant};
 
 /// What a variant's source is written in, and so which devices can run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,8 @@ pub enum Target {
     Msl,
     /// CUDA C++ (`.cu`).
     Cuda,
+    /// A library's own kernels (`library:NAME`): the vendor's, or a well-kept one on the CPU. What others are measured against.
+    Library,
 }
 
 /// How the bytes of a weight matrix `(n, k)` are arranged in memory.
@@ -93,6 +95,10 @@ impl Flags {
     pub const TILED_X: Flags = Flags(64);
     /// The result goes into bf16 tiles.
     pub const TILED_Y: Flags = Flags(128);
+    /// Factors other than 1: alpha on the product, beta on what the output holds.
+    pub const SCALED: Flags = Flags(256);
+    /// An activation function on the result.
+    pub const ACTIVATION: Flags = Flags(512);
 
     /// All flags of both.
     pub const fn with(self, other: Flags) -> Flags {
@@ -105,7 +111,7 @@ impl Flags {
     }
 }
 
-const FLAG_NAMES: [(Flags, &str); 8] = [
+const FLAG_NAMES: [(Flags, &str); 10] = [
     (Flags::TRANSPOSE_A, "ta"),
     (Flags::TRANSPOSE_B, "tb"),
     (Flags::BIAS, "bias"),
@@ -114,6 +120,8 @@ const FLAG_NAMES: [(Flags, &str); 8] = [
     (Flags::GATED, "gated"),
     (Flags::TILED_X, "tx"),
     (Flags::TILED_Y, "ty"),
+    (Flags::SCALED, "scaled"),
+    (Flags::ACTIVATION, "activation"),
 ];
 
 /// Everything a choice of variant may depend on.

@@ -95,14 +95,60 @@ impl fmt::Display for Span {
     }
 }
 
+/// How an operand may be stored, in `variants.json`: `false` as the formula reads it, `true` transposed, `"both"` either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "StorageForm")]
+pub enum Storage {
+    /// Only as the formula reads it.
+    #[default]
+    Plain,
+    /// Only transposed.
+    Transposed,
+    /// Either way.
+    Both,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StorageForm {
+    Only(bool),
+    Word(BothWord),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BothWord {
+    Both,
+}
+
+impl From<StorageForm> for Storage {
+    fn from(form: StorageForm) -> Storage {
+        match form {
+            StorageForm::Only(false) => Storage::Plain,
+            StorageForm::Only(true) => Storage::Transposed,
+            StorageForm::Word(BothWord::Both) => Storage::Both,
+        }
+    }
+}
+
+impl Storage {
+    fn refuses(self, transposed: bool, names: [&'static str; 2]) -> Option<&'static str> {
+        match (self, transposed) {
+            (Storage::Plain, true) => Some(names[1]),
+            (Storage::Transposed, false) => Some(names[0]),
+            _ => None,
+        }
+    }
+}
+
 /// What a variant accepts. Everything absent is not supported, except dimensions, where absent means any.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Supports {
-    /// First operand transposed.
-    pub transpose_a: bool,
-    /// Second operand transposed.
-    pub transpose_b: bool,
+    /// How the first operand may be stored.
+    pub transpose_a: Storage,
+    /// How the second operand may be stored.
+    pub transpose_b: Storage,
     /// Bias epilogue.
     pub bias: bool,
     /// Accumulation into the output.
@@ -117,6 +163,12 @@ pub struct Supports {
     pub gated: bool,
     /// The activation, or a gated result, in bf16 tiles.
     pub tiled: bool,
+    /// Factors alpha and beta other than 1.
+    pub scaled: bool,
+    /// An activation function on the result.
+    pub activation: bool,
+    /// Always works on the key's whole `m`, whatever the step's row count: rows past it are written too.
+    pub fixed_rows: bool,
     /// Accepted `m`.
     pub m: Option<Span>,
     /// Accepted `n`.
@@ -148,14 +200,14 @@ pub struct Variant {
     pub family: String,
     /// Name inside the family.
     pub name: String,
-    /// File in the op's folder.
+    /// File in the op's folder, or `library:NAME`.
     pub source: String,
     /// Entry point: a kernel of the source, or a native function's name.
     pub entry: String,
     /// Constants the source is compiled with.
     #[serde(default)]
     pub knobs: Knob,
-    /// Threadgroups, as expressions over the key and the knobs; absent for native code.
+    /// Threadgroups, as expressions over the key and the knobs; absent for native code and libraries.
     #[serde(default)]
     pub grid: Option<[Expr; 3]>,
     /// Threads of a threadgroup; absent for native code.
@@ -191,8 +243,14 @@ impl Variant {
         match self.source.rsplit('.').next() {
             Some("metal") => Target::Msl,
             Some("cu") => Target::Cuda,
+            _ if self.source.starts_with("library:") => Target::Library,
             _ => Target::Cpu,
         }
+    }
+
+    /// The library that runs it, where one does.
+    pub fn library(&self) -> Option<&str> {
+        self.source.strip_prefix("library:")
     }
 
     /// Whether this variant can run `key` on a device with `limits`; `enabled` is not looked at.
@@ -208,17 +266,28 @@ impl Variant {
             return Err(Refusal::Feature(f.clone()));
         }
         let wanted = [
-            (Flags::TRANSPOSE_A, s.transpose_a, "transpose_a"),
-            (Flags::TRANSPOSE_B, s.transpose_b, "transpose_b"),
             (Flags::BIAS, s.bias, "bias"),
             (Flags::ACCUMULATE, s.accumulate, "accumulate"),
             (Flags::CAUSAL, s.causal, "causal"),
             (Flags::GATED, s.gated, "gated"),
             (Flags::TILED_X, s.tiled, "an activation in tiles"),
             (Flags::TILED_Y, s.tiled, "a result in tiles"),
+            (Flags::SCALED, s.scaled, "factors alpha and beta"),
+            (Flags::ACTIVATION, s.activation, "an activation function"),
         ];
         if let Some((.., name)) = wanted.iter().find(|(f, ok, _)| key.flags.has(*f) && !ok) {
             return Err(Refusal::Flag(name));
+        }
+        let a = s.transpose_a.refuses(
+            key.flags.has(Flags::TRANSPOSE_A),
+            ["a first operand that is not transposed", "a transposed first operand"],
+        );
+        let b = s.transpose_b.refuses(
+            key.flags.has(Flags::TRANSPOSE_B),
+            ["a second operand that is not transposed", "a transposed second operand"],
+        );
+        if let Some(what) = a.or(b) {
+            return Err(Refusal::Flag(what));
         }
         if let Some(list) = &s.dtypes
             && !list.iter().any(|d| d == key.w.name())

@@ -35,7 +35,8 @@ pub enum Activation {
 }
 
 impl Activation {
-    fn from_number(number: u32) -> Activation {
+    /// The function that argument structs name `number`.
+    pub fn from_number(number: u32) -> Activation {
         match number {
             1 => Activation::Relu,
             2 => Activation::Gelu,

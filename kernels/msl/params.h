@@ -29,6 +29,15 @@ struct MatmulParams {
     uint gated; // 1 gates by a second matrix.
     uint act; // Type of x, y and the bias, as its GGUF number.
     uint bias; // 1 adds a bias.
+    uint transpose_a; // 1 where x is (k, m).
+    uint transpose_b; // 1 where w is (n, k), 0 where it is (k, n).
+    uint batch; // Problems.
+    uint bx; // Elements from one problem of x to the next.
+    uint bw; // Elements from one problem of w to the next.
+    uint by; // Elements from one problem of y to the next.
+    uint activation; // An `Activation`: 0 none, 1 relu, 2 gelu, 3 silu.
+    float alpha; // Factor on the product.
+    float beta; // Factor on what y holds, where it is added to.
 };
 
 struct RopeParams {

@@ -30,18 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let Some(bytes) = pack::bytes(dtype, layout, n, k) else { continue };
         let banks = (512usize << 20).div_ceil(bytes).min(64);
-        let params = MatmulParams {
-            n: n as u32,
-            k: k as u32,
-            ldx: k as u32,
-            ldy: n as u32,
-            dtype: dtype.ggml(),
-            layout: layout.number(),
-            accumulate: 0,
-            gated: 0,
-            act: 0,
-            bias: 0,
-        };
+        let params = MatmulParams { dtype: dtype.ggml(), layout: layout.number(), ..MatmulParams::new(n, k) };
         let x = device.alloc(m * k * 4)?;
         let mut rng = Rng(1);
         x.write(0, &cases::f32s(Role::Input, &rng.normals(m * k, 1.0)).bytes)?;

@@ -123,7 +123,7 @@ fn run_variant(device: &dyn Device, op: &'static Op, variant: &Arc<Variant>, cas
             continue;
         }
         let padded = Key { m: case.key.m + 3, ..case.key };
-        if i % 2 == 1 && variant.supports(&padded, device.limits()).is_ok() {
+        if i % 2 == 1 && !variant.supports.fixed_rows && variant.supports(&padded, device.limits()).is_ok() {
             case.key = padded;
         }
         line.ran += 1;

@@ -162,16 +162,12 @@ fn part_key(rows: usize, w: &Weight, bias: bool, write: Write) -> Key {
 
 fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
     MatmulParams {
-        n: w.n as u32,
-        k: w.k as u32,
         ldx: x.stride as u32,
         ldy: y.stride as u32,
         dtype: w.dtype.ggml(),
         layout: w.layout.number(),
-        accumulate: 0,
-        gated: 0,
         act: if x.tiled() { y.dtype } else { x.dtype }.ggml(),
-        bias: 0,
+        ..MatmulParams::new(w.n, w.k)
     }
 }
 

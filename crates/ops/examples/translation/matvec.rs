@@ -71,14 +71,10 @@ impl Problem {
         let flags = if biased { Flags::BIAS } else { Flags::NONE };
         let key = Key { act: DType::F16, ..matmul::key(1, n, k, DType::F16, Layout::Row, flags) };
         let params = MatmulParams {
-            n: n as u32,
-            k: k as u32,
-            ldx: k as u32,
-            ldy: n as u32,
             dtype: DType::F16.ggml(),
             act: DType::F16.ggml(),
             bias: u32::from(biased),
-            ..MatmulParams::default()
+            ..MatmulParams::new(n, k)
         };
         let mut draw = Draw::new();
         let x: Vec<u16> = (0..k).map(|_| draw.bits()).collect();
