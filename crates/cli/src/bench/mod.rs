@@ -1,7 +1,6 @@
-//! What `bench` measures with: the limits of the machine, statistics, and the arithmetic of a model.
+//! What `bench` measures with: the limits of the machine and the arithmetic of a model.
 
 pub mod compute;
 pub mod cost;
 pub mod limits;
 pub mod read;
-pub mod stats;

@@ -1,12 +1,12 @@
 //! One line of a benchmark's result, with llama-bench's names where it has one.
 
 use super::measure::{Sample, Test};
-use crate::bench::stats;
 use crate::output::{self, Align, Bytes, Count, Table};
 use metallic_device::Device;
 use metallic_device::cpu::Cpu;
 use metallic_kernels::DType;
 use metallic_model::ModelFile;
+use metallic_probe::stats;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
