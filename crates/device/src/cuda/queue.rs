@@ -8,7 +8,8 @@ use metallic_msl::Param;
 
 use super::buffer::Memory;
 use super::error::{Error, Place};
-use super::kernel::{Arg, Kernel, Launch, Overlap, Shape};
+use super::kernel::{Kernel, Launch, Overlap, Shape};
+use super::packed::Arg;
 use super::program::Program;
 use super::stream::{Event, Graph, Stream};
 use super::{NAME, Shared, lock};
