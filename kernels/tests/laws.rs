@@ -7,8 +7,19 @@ use metallic_kernels::contract::{self, Limits, Target, source};
 
 /// A device that has everything, so that only the problem can be refused.
 fn everything() -> Limits {
-    let features =
-        ["avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "f16c", "amx-tile", "amx-bf16"];
+    let features = [
+        "avx512f",
+        "avx512bw",
+        "avx512vl",
+        "avx512dq",
+        "avx512vnni",
+        "avx512bf16",
+        "f16c",
+        "amx-tile",
+        "amx-bf16",
+        "sm_80",
+        "sm_90",
+    ];
     Limits {
         targets: vec![Target::Cpu, Target::Msl, Target::Cuda],
         features: features.to_vec(),
