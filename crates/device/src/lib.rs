@@ -110,6 +110,20 @@ pub enum Error {
         /// What was found.
         faults: Box<emulator::Faults>,
     },
+    /// A vendor's library has no algorithm with the number that the variant's knobs name: a search over the numbers ends here.
+    #[error("{device}: {op} variant {variant} asks for algorithm {asked}; the library has {count} for this problem")]
+    NoAlgorithm {
+        /// Device.
+        device: String,
+        /// Op of the launch.
+        op: &'static str,
+        /// The variant.
+        variant: String,
+        /// Its number, from 0.
+        asked: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// A part of [`Device::parallel`] panicked.
     #[error("{device}: a thread panicked; what it was working on is not whole")]
     Part {
@@ -402,7 +416,8 @@ pub struct Timing {
     pub host: f64,
 }
 
-/// A launch as a device resolved it.
+/// A launch as a device resolved it. Where a library runs it, the entry is the call that is made, and threadgroups and threads, which the
+/// library does not tell, are 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launched {
     /// `family/name` of the variant.

@@ -3,6 +3,7 @@
 //! ```text
 //! program   variant -> CUDA C++ (MSL lowered, .cu as it is)        compile   text -> cubin, through the cache
 //! kernel    cubin -> a kernel, and launches of it                   queue     records -> one graph, replayed every step
+//! step      record -> a launch, or a call of a library              library   the vendor's matrix products
 //! ```
 
 mod buffer;
@@ -10,10 +11,13 @@ mod compile;
 mod driver;
 mod error;
 mod kernel;
+mod library;
+mod locate;
 pub mod nvrtc;
 mod packed;
 mod program;
 mod queue;
+mod step;
 mod stream;
 
 use std::collections::HashMap;
@@ -44,6 +48,8 @@ pub struct Options {
     pub ordinal: usize,
     /// How queues run.
     pub execution: Execution,
+    /// Whether variants of the vendor's libraries run here, where the libraries are there. Loading them takes seconds.
+    pub libraries: bool,
 }
 
 /// An NVIDIA GPU.
@@ -55,13 +61,15 @@ pub struct Cuda {
 
 /// What the device's memory, kernels and queues have in common.
 struct Shared {
+    /// The vendor's libraries; gone before the stream that they work on.
+    libraries: Option<library::Libraries>,
     stream: Stream,
     context: Arc<driver::Context>,
     info: Info,
     arch: String,
     compiler: Compiler,
     /// Kernels by what makes them, for as long as the device is open.
-    kernels: Mutex<HashMap<String, queue::Resolved>>,
+    kernels: Mutex<HashMap<String, step::Resolved>>,
     staging: Mutex<Option<buffer::Staging>>,
 }
 
@@ -96,13 +104,18 @@ impl Cuda {
         let compiler = Compiler::new()?;
         context.keep_memory()?;
         let capability = info.capability.0 * 10 + info.capability.1;
+        let libraries = options.libraries.then(|| library::Libraries::find(compiler.nvrtc().path()));
+        let mut targets = vec![Target::Msl, Target::Cuda];
+        targets.extend(libraries.as_ref().map(|_| Target::Library));
+        let architectures = ARCHITECTURES.iter().filter(|(c, _)| *c <= capability).map(|(_, name)| *name);
         let limits = Limits {
-            targets: vec![Target::Msl, Target::Cuda],
-            features: ARCHITECTURES.iter().filter(|(c, _)| *c <= capability).map(|(_, name)| *name).collect(),
+            targets,
+            features: architectures.chain(libraries.iter().flat_map(library::Libraries::features)).collect(),
             max_threads: info.max_threads,
             threadgroup_bytes: info.shared,
         };
         let shared = Shared {
+            libraries,
             stream: Stream::new(&context)?,
             context,
             arch: info.arch(),
@@ -170,7 +183,8 @@ impl Device for Cuda {
 
     fn describe(&self) -> String {
         let (major, minor) = self.shared.compiler.nvrtc().version();
-        format!("{}, NVRTC {major}.{minor}", self.shared.info)
+        let libraries = self.shared.libraries.as_ref().map(|l| format!(", {l}")).unwrap_or_default();
+        format!("{}, NVRTC {major}.{minor}{libraries}", self.shared.info)
     }
 
     fn limits(&self) -> &Limits {
