@@ -2,6 +2,11 @@
 
 mod buffer;
 mod features;
+#[cfg(feature = "libraries")]
+mod library;
+#[cfg(not(feature = "libraries"))]
+#[path = "no_library.rs"]
+mod library;
 pub(crate) mod pool;
 mod program;
 mod queue;
@@ -42,7 +47,7 @@ pub struct Cpu {
     limits: Limits,
     pool: Arc<pool::Pool>,
     weights: Mutex<buffer::Arena>,
-    brand: String,
+    described: String,
 }
 
 impl Cpu {
@@ -57,9 +62,11 @@ impl Cpu {
             return Err(Error::Threads { got: threads, max: MAX_THREADS });
         }
         let pool = Arc::new(pool::Pool::new(threads, options.pinning)?);
-        let limits = Limits { targets: vec![Target::Cpu], features, max_threads: threads, threadgroup_bytes: 0 };
+        let described = format!("{}, {threads} threads, {}", features::brand(), features.join(" "));
+        let mut limits = Limits { targets: vec![Target::Cpu], features, max_threads: threads, threadgroup_bytes: 0 };
+        library::allow(&mut limits);
         let weights = Mutex::new(buffer::Arena::new().map_err(|source| no_memory(0, source))?);
-        Ok(Cpu { limits, pool, weights, brand: features::brand() })
+        Ok(Cpu { limits, pool, weights, described })
     }
 }
 
@@ -77,7 +84,7 @@ impl Device for Cpu {
     }
 
     fn describe(&self) -> String {
-        format!("{}, {} threads, {}", self.brand, self.pool.workers(), self.limits.features.join(" "))
+        self.described.clone()
     }
 
     fn limits(&self) -> &Limits {
