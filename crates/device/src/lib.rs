@@ -314,6 +314,19 @@ pub struct Record {
     pub rows: Rows,
 }
 
+/// The state that a device is in; what it does not tell is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Clock of what computes, in MHz.
+    pub clock: Option<u32>,
+    /// Clock of the memory, in MHz.
+    pub memory_clock: Option<u32>,
+    /// Degrees Celsius.
+    pub temperature: Option<u32>,
+    /// Watts drawn.
+    pub power: Option<f32>,
+}
+
 /// A device that runs kernels.
 pub trait Device: Send + Sync {
     /// Short name, e.g. `cpu`.
@@ -352,6 +365,16 @@ pub trait Device: Send + Sync {
         let buffer = self.alloc_weight(bytes.len())?;
         buffer.write(0, bytes)?;
         Ok(buffer)
+    }
+
+    /// What measured times depend on and the device tells of itself, now; `None` where it tells nothing.
+    fn condition(&self) -> Option<Condition> {
+        None
+    }
+
+    /// Bytes of the last cache before memory, as far as it is known: data past several times this is not found in it.
+    fn cache_bytes(&self) -> Option<u64> {
+        None
     }
 
     /// Resolves launches into something that replays them in order.

@@ -1,6 +1,7 @@
 //! The CPU as a device: native kernels on a pool of pinned threads.
 
 mod buffer;
+mod condition;
 mod features;
 #[cfg(feature = "libraries")]
 mod library;
@@ -20,7 +21,7 @@ use metallic_kernels::contract::{Limits, Target};
 pub use buffer::Memory;
 pub use pool::Pinning;
 
-use crate::{Buffer, Device, Error, Queue, Record};
+use crate::{Buffer, Condition, Device, Error, Queue, Record};
 
 const NAME: &str = "cpu";
 const MAX_THREADS: usize = 1024;
@@ -104,6 +105,14 @@ impl Device for Cpu {
     unsafe fn adopt(&self, bytes: &[u8], owner: Arc<dyn Any + Send + Sync>) -> Result<Buffer, Error> {
         // SAFETY: the caller's promise.
         Ok(Buffer::new(unsafe { Memory::shared(bytes, owner) }))
+    }
+
+    fn condition(&self) -> Option<Condition> {
+        condition::now()
+    }
+
+    fn cache_bytes(&self) -> Option<u64> {
+        condition::cache_bytes()
     }
 
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error> {

@@ -13,6 +13,7 @@ mod error;
 mod kernel;
 mod library;
 mod locate;
+mod nvml;
 pub mod nvrtc;
 mod packed;
 mod program;
@@ -22,7 +23,7 @@ mod stream;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metallic_kernels::contract::{Limits, Target};
 
@@ -37,7 +38,7 @@ pub use program::{Program, WAIT, assemble};
 pub use queue::{CudaQueue, Execution};
 pub use stream::{Event, Graph, Stream};
 
-use crate::{Buffer, Device, Queue, Record};
+use crate::{Buffer, Condition, Device, Queue, Record};
 
 const NAME: &str = "cuda";
 
@@ -71,6 +72,8 @@ struct Shared {
     /// Kernels by what makes them, for as long as the device is open.
     kernels: Mutex<HashMap<String, step::Resolved>>,
     staging: Mutex<Option<buffer::Staging>>,
+    /// What tells the device's state; loaded when first asked.
+    nvml: OnceLock<Option<nvml::Nvml>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -123,6 +126,7 @@ impl Cuda {
             compiler,
             kernels: Mutex::default(),
             staging: Mutex::default(),
+            nvml: OnceLock::new(),
         };
         Ok(Cuda { shared: Arc::new(shared), limits, execution: options.execution })
     }
@@ -201,6 +205,15 @@ impl Device for Cuda {
         })
     }
 
+    fn condition(&self) -> Option<Condition> {
+        let open = || nvml::Nvml::open(&self.shared.context.bus().ok()?);
+        self.shared.nvml.get_or_init(open).as_ref().map(nvml::Nvml::condition)
+    }
+
+    fn cache_bytes(&self) -> Option<u64> {
+        Some(self.shared.info.cache as u64)
+    }
+
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, crate::Error> {
         Ok(Box::new(self.resolve(records)?))
     }
@@ -252,6 +265,20 @@ mod tests {
                 assert!(matches!(none.err(), Some(crate::Error::Unavailable { .. })));
             }
         }
+    }
+
+    #[test]
+    fn a_device_tells_its_state() {
+        let Ok(cuda) = Cuda::new(&Options::default()).inspect_err(|why| eprintln!("REFUSED: {why}")) else { return };
+        assert!(cuda.cache_bytes().is_some_and(|b| b > 1 << 20), "{:?}", cuda.cache_bytes());
+        let Some(state) = cuda.condition() else {
+            return eprintln!("REFUSED: no libnvidia-ml, or it hides the device");
+        };
+        eprintln!("{state:?}");
+        assert!(state.clock.is_none_or(|mhz| (100..5000).contains(&mhz)));
+        assert!(state.memory_clock.is_none_or(|mhz| (100..20_000).contains(&mhz)));
+        assert!(state.temperature.is_none_or(|t| (5..110).contains(&t)));
+        assert!(state.power.is_none_or(|w| (5.0..2000.0).contains(&w)));
     }
 
     #[test]
