@@ -122,7 +122,9 @@ fn every_source_is_listed_and_every_listed_source_exists() {
 #[test]
 fn names_of_libraries_are_known_and_asked_for() {
     const KNOWN: [&str; 4] = ["cublas", "cublaslt", "gemm", "mps"];
-    let limits = Limits { targets: vec![Target::Library], features: KNOWN.to_vec(), ..everything() };
+    let all = everything();
+    let features = KNOWN.iter().chain(&all.features).copied().collect();
+    let limits = Limits { targets: vec![Target::Library], features, ..all };
     for op in OPS {
         let cases = (op.cases)();
         for v in op.variants().unwrap() {

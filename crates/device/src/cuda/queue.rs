@@ -48,7 +48,9 @@ impl CudaQueue {
     ) -> Result<CudaQueue, crate::Error> {
         let making = |e: Error| e.during("making a queue");
         let counts = Memory::zeroed(shared, COUNTS).map_err(making)?;
-        let steps = records.iter().map(|r| prepare(shared, &counts, r)).collect::<Result<Vec<_>, _>>()?;
+        let behind = std::iter::once(None).chain(records.iter().map(Some));
+        let steps = behind.zip(records).map(|(behind, r)| prepare(shared, &counts, behind, r));
+        let steps = steps.collect::<Result<Vec<_>, _>>()?;
         let mut queue = CudaQueue {
             graph: None,
             timed: None,

@@ -90,8 +90,13 @@ pub(super) fn offset(rows: Rows) -> u64 {
     }
 }
 
-/// The step of a record, whose row count lies in `counts`.
-pub(super) fn prepare(shared: &Arc<Shared>, counts: &Memory, record: &Record) -> Result<Step, crate::Error> {
+/// The step of a record, whose row count lies in `counts`, behind that of another.
+pub(super) fn prepare(
+    shared: &Arc<Shared>,
+    counts: &Memory,
+    behind: Option<&Record>,
+    record: &Record,
+) -> Result<Step, crate::Error> {
     let foreign = |operand| crate::Error::Foreign { device: NAME.to_owned(), op: record.op.name, operand };
     let mut addresses = Vec::with_capacity(record.operands.len());
     for (i, b) in record.operands.iter().enumerate() {
@@ -132,8 +137,13 @@ pub(super) fn prepare(shared: &Arc<Shared>, counts: &Memory, record: &Record) ->
                 })
                 .collect::<Result<Vec<_>, _>>()?,
         };
+        // A library may end with what is no kernel, and so nothing that a launch can overlap with.
+        let overlap = match behind {
+            Some(other) if other.variant.target() == Target::Library => Overlap::Serial,
+            _ => resolved.overlap,
+        };
         let geometry = record.variant.geometry(&record.key)?;
-        let shape = Shape { grid: geometry.grid, threads: geometry.threads, shared: 0, overlap: resolved.overlap };
+        let shape = Shape { grid: geometry.grid, threads: geometry.threads, shared: 0, overlap };
         Launch::new(&resolved.kernel, shape, &args).map(Step::Kernel)
     };
     make().map_err(|e| e.preparing(record))

@@ -174,15 +174,11 @@ impl Call {
         if product.batch == 1 { "cublasGemmEx" } else { "cublasGemmStridedBatchedEx" }
     }
 
-    /// Gives the product to the stream, with the result at `y`.
+    /// Gives the product, which has no bias, to the stream, with the result at `y`.
     ///
     /// # Safety
     /// Operands are as large as the product says, and live until the stream has run it.
     pub unsafe fn run(&self, p: &Product, y: u64) -> Result<(), Error> {
-        if p.bias.is_some() {
-            let reason = "cuBLAS adds no bias".to_owned();
-            return Err(Error::Launch { place: super::Place::Nowhere, reason });
-        }
         let handle = lock(&self.0.handle);
         let (api, kind) = (&*handle.api, p.kind as c_int);
         let (alpha, beta) = (std::ptr::from_ref(&p.alpha).cast(), std::ptr::from_ref(&p.beta).cast());

@@ -72,6 +72,8 @@ struct Heuristic {
 
 /// CUDA_R_32F.
 const SINGLE: c_int = 0;
+/// CUBLAS_STATUS_NOT_SUPPORTED, of a heuristic: it knows no algorithm.
+const NOT_SUPPORTED: Status = 15;
 /// CUBLASLT_EPILOGUE_BIAS.
 const EPILOGUE_BIAS: u32 = 4;
 
@@ -289,7 +291,11 @@ impl Call {
                 &mut count,
             )
         };
-        api.check("cublasLtMatmulAlgoGetHeuristic", status)?;
+        if status == NOT_SUPPORTED {
+            count = 0;
+        } else {
+            api.check("cublasLtMatmulAlgoGetHeuristic", status)?;
+        }
         list.truncate(count.max(0) as usize);
         list.retain(|h| h.state == 0 && h.workspace <= Workspace::BYTES);
         let asked = usize::try_from(wanted.unwrap_or(0)).unwrap_or(usize::MAX);
