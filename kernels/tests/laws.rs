@@ -129,6 +129,26 @@ fn every_source_is_listed_and_every_listed_source_exists() {
     }
 }
 
+/// A library's variant names one that some device has, asks for it as a feature, and is met by a case.
+#[test]
+fn names_of_libraries_are_known_and_asked_for() {
+    const KNOWN: [&str; 4] = ["cublas", "cublaslt", "gemm", "mps"];
+    let all = everything();
+    let features = KNOWN.iter().chain(&all.features).copied().collect();
+    let limits = Limits { targets: vec![Target::Library], features, ..all };
+    for op in OPS {
+        let cases = (op.cases)();
+        for v in op.variants().unwrap() {
+            let Some(library) = v.library() else { continue };
+            assert!(KNOWN.contains(&library), "{} {} names library {library:?}; known: {KNOWN:?}", op.name, v.id());
+            let features = &v.supports.features;
+            assert!(features.iter().any(|f| f == library), "{} {} does not ask for {library}", op.name, v.id());
+            let met = cases.iter().any(|c| v.supports(&c.key, &limits).is_ok());
+            assert!(met, "{} {} accepts no case: nothing checks it", op.name, v.id());
+        }
+    }
+}
+
 /// A refusal is data: whatever is asked, there is an answer, and some native variant takes every case.
 #[test]
 fn supports_is_total() {
