@@ -1,4 +1,4 @@
-// Pieces of tiles of half matrices on their way to threadgroup memory: eight elements of a line, as the sixteen bytes that hold them.
+// Half matrices by eight elements of a line, as the sixteen bytes that hold them.
 #pragma once
 
 #include "load.h"
@@ -23,4 +23,17 @@ inline uint4 edge_eight(device const half *from, uint stride, uint line, uint li
     }
     const Eight<half> some = load_upto8(from + ulong(line) * stride + at, int(width) - int(at));
     return uint4(as_type<uint2>(some.low), as_type<uint2>(some.high));
+}
+
+// sum + x . w, of eight elements each: x as loaded, w as its bytes.
+inline float dot8(Eight<half> x, uint4 w, float sum) {
+    const float4 a = float4(x.low), b = float4(x.high), c = low4(w), d = high4(w);
+    sum = fma(a.x, c.x, sum);
+    sum = fma(a.y, c.y, sum);
+    sum = fma(a.z, c.z, sum);
+    sum = fma(a.w, c.w, sum);
+    sum = fma(b.x, d.x, sum);
+    sum = fma(b.y, d.y, sum);
+    sum = fma(b.z, d.z, sum);
+    return fma(b.w, d.w, sum);
 }
