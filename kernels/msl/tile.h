@@ -26,7 +26,8 @@ inline uint4 edge_eight(device const half *from, uint stride, uint line, uint li
 }
 
 // sum + x . w, of eight elements each: x as loaded, w as its bytes.
-inline float dot8(Eight<half> x, uint4 w, float sum) {
+template <typename T>
+inline float dot8(Eight<T> x, uint4 w, float sum) {
     const float4 a = float4(x.low), b = float4(x.high), c = low4(w), d = high4(w);
     sum = fma(a.x, c.x, sum);
     sum = fma(a.y, c.y, sum);
