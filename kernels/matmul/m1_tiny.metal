@@ -1,11 +1,11 @@
 // y[j] = f(alpha sum_i x[i] w[j, i] (+ bias[j])) (+ beta y[j]), one row; x: (k), w: (n, k), y, bias: (n); all half, sums in float.
-// A threadgroup owns BN outputs of a problem; ACROSS lanes side by side share every (TG / ACROSS)-th of them, a lane every ACROSS-th eight elements of k. No threadgroup memory, no barrier.
+// A threadgroup owns BN outputs of a problem; MATES lanes side by side share every (TG / MATES)-th of them, a lane every MATES-th eight elements of k. No threadgroup memory, no barrier.
 #include "epilogue.h"
 #include "params.h"
 #include "reduce.h"
 #include "tile.h"
 
-constant constexpr uint TEAMS = TG / ACROSS;
+constant constexpr uint TEAMS = TG / MATES;
 // Outputs of a team.
 constant constexpr uint OUTS = BN / TEAMS;
 
@@ -22,7 +22,7 @@ inline Batch load_batch(device const uint4 *lines, uint last, uint eights, uint 
     for (uint u = 0; u < UNROLL; ++u) {
 #pragma unroll
         for (uint b = 0; b < OUTS; ++b) {
-            batch.w[u][b] = lines[min(b * TEAMS, last) * eights + min(c + u * ACROSS, eights - 1)];
+            batch.w[u][b] = lines[min(b * TEAMS, last) * eights + min(c + u * MATES, eights - 1)];
         }
     }
     return batch;
@@ -38,7 +38,7 @@ inline Batch load_batch(device const uint4 *lines, uint last, uint eights, uint 
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]],
     uint lane [[thread_index_in_simdgroup]]) {
-    const uint mate = thread_index % ACROSS, first = group.x * BN + thread_index / ACROSS;
+    const uint mate = thread_index % MATES, first = group.x * BN + thread_index / MATES;
     x += ulong(group.z) * p.bx;
     w += ulong(group.z) * p.bw;
     y += ulong(group.z) * p.by;
@@ -61,18 +61,18 @@ inline Batch load_batch(device const uint4 *lines, uint last, uint eights, uint 
     }
     while (c < eights) {
         const Batch now = batch;
-        const uint next = c + UNROLL * ACROSS;
+        const uint next = c + UNROLL * MATES;
         if (next < eights) {
             batch = load_batch((device const uint4 *)lines, last, eights, next);
         }
         Eight<half> xs[UNROLL];
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
-            xs[u] = load8(x, min(c + u * ACROSS, eights - 1));
+            xs[u] = load8(x, min(c + u * MATES, eights - 1));
         }
 #pragma unroll
         for (uint u = 0; u < UNROLL; ++u) {
-            if (u == 0 || c + u * ACROSS < eights) {
+            if (u == 0 || c + u * MATES < eights) {
 #pragma unroll
                 for (uint b = 0; b < OUTS; ++b) {
                     sum[b] = dot8(xs[u], now.w[u][b], sum[b]);
@@ -81,7 +81,7 @@ inline Batch load_batch(device const uint4 *lines, uint last, uint eights, uint 
         }
         c = next;
     }
-    for (uint i = 8 * eights + mate; i < p.k; i += ACROSS) {
+    for (uint i = 8 * eights + mate; i < p.k; i += MATES) {
         const float xi = float(x[i]);
 #pragma unroll
         for (uint b = 0; b < OUTS; ++b) {
@@ -89,9 +89,9 @@ inline Batch load_batch(device const uint4 *lines, uint last, uint eights, uint 
         }
     }
 
-    const float mine = simd_sums<OUTS, ACROSS, 1>(sum, lane);
-    const uint j = first + mate / (ACROSS / OUTS) * TEAMS;
-    if (mate % (ACROSS / OUTS) == 0 && j < p.n && rows > 0) {
+    const float mine = simd_sums<OUTS, MATES, 1>(sum, lane);
+    const uint j = first + mate / (MATES / OUTS) * TEAMS;
+    if (mate % (MATES / OUTS) == 0 && j < p.n && rows > 0) {
         store_output(y, 0, j, mine, bias, p);
     }
 }

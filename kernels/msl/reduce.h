@@ -3,24 +3,30 @@
 
 #include "simd.h"
 
+// Lanes ACROSS apart halve what each of them sums up: a lane keeps KEPT of its values and gives the others away. Where one value is left,
+// both add the other's.
+template <uint KEPT, uint ACROSS, uint APART>
+inline void halve_sums(thread float *v, uint lane) {
+    if (KEPT > 0) {
+        const bool upper = (lane & ACROSS) != 0;
+#pragma unroll
+        for (uint i = 0; i < KEPT; ++i) {
+            const float given = upper ? v[i] : v[i + KEPT];
+            v[i] = (upper ? v[i + KEPT] : v[i]) + simd_shuffle_xor(given, ACROSS);
+        }
+    } else if (ACROSS >= APART) {
+        v[0] += simd_shuffle_xor(v[0], ACROSS);
+    }
+}
+
 // Sums of N values over the lanes whose numbers are equal but for multiples of APART within WIDTH lanes; N APART <= WIDTH. Lane l gets
-// that of value l % WIDTH / (WIDTH / N). Each step halves the values: a lane keeps one half and gives the other away, so that N sums
-// take little more than N exchanges. `v` is used up.
+// that of value l % WIDTH / (WIDTH / N). N sums take little more than N exchanges. `v` is used up.
 template <uint N, uint WIDTH, uint APART>
 inline float simd_sums(thread float *v, uint lane) {
-#pragma unroll
-    for (uint kept = N / 2; kept > 0; kept /= 2) {
-        const uint across = WIDTH / N * kept;
-        const bool upper = (lane & across) != 0;
-#pragma unroll
-        for (uint i = 0; i < kept; ++i) {
-            const float given = upper ? v[i] : v[i + kept];
-            v[i] = (upper ? v[i + kept] : v[i]) + simd_shuffle_xor(given, across);
-        }
-    }
-#pragma unroll
-    for (uint across = WIDTH / N / 2; across >= APART; across /= 2) {
-        v[0] += simd_shuffle_xor(v[0], across);
-    }
+    halve_sums<N / 2, WIDTH / 2, APART>(v, lane);
+    halve_sums<N / 4, WIDTH / 4, APART>(v, lane);
+    halve_sums<N / 8, WIDTH / 8, APART>(v, lane);
+    halve_sums<N / 16, WIDTH / 16, APART>(v, lane);
+    halve_sums<N / 32, WIDTH / 32, APART>(v, lane);
     return v[0];
 }
