@@ -340,6 +340,12 @@ pub trait Device: Send + Sync {
         Ok(buffer)
     }
 
+    /// Compiles the programs of these variants ahead, on all threads where the device can: queues find them ready. What does not
+    /// compile is told by [`Device::queue`].
+    fn prepare(&self, variants: &[(&'static Op, Arc<Variant>)]) {
+        let _ = variants;
+    }
+
     /// Resolves launches into something that replays them in order.
     ///
     /// # Errors

@@ -10,5 +10,9 @@
 //!
 //! Invariant: a time without a passed check cannot be expressed ([`record::Outcome`]).
 
+pub mod measure;
+pub mod problem;
 pub mod record;
+pub mod roofline;
+pub mod spec;
 pub mod stats;

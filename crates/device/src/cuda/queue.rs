@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use metallic_kernels::contract::Variant;
+use metallic_kernels::contract::{Op, Variant};
 use metallic_msl::Param;
 
 use super::buffer::Memory;
@@ -35,17 +35,23 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    fn of(shared: &Shared, record: &Record) -> Result<Resolved, Error> {
-        let Variant { source, entry, knobs, .. } = &*record.variant;
-        let name = format!("{} {source} {entry} {knobs:?}", record.op.name);
+    /// The kernel of `variant`, made where it is not known yet.
+    pub(super) fn of(shared: &Shared, op: &Op, variant: &Variant) -> Result<Resolved, Error> {
+        let name = Resolved::name(op, variant);
         if let Some(known) = lock(&shared.kernels).get(&name) {
             return Ok(known.clone());
         }
-        let program = Program::of(record.op, &record.variant, shared.info.capability)?;
+        let program = Program::of(op, variant, shared.info.capability)?;
         let kernel = shared.kernel(&program.source(&shared.arch))?;
         let made = Resolved { kernel, params: program.params.map(Arc::from), overlap: program.overlap };
         lock(&shared.kernels).insert(name, made.clone());
         Ok(made)
+    }
+
+    /// What tells kernels apart.
+    pub(super) fn name(op: &Op, variant: &Variant) -> String {
+        let Variant { source, entry, knobs, .. } = variant;
+        format!("{} {source} {entry} {knobs:?}", op.name)
     }
 }
 
@@ -273,7 +279,7 @@ fn prepare(shared: &Arc<Shared>, counts: &Memory, record: &Record) -> Result<Lau
         });
     }
     let make = || -> Result<Launch, Error> {
-        let resolved = Resolved::of(shared, record)?;
+        let resolved = Resolved::of(shared, record.op, &record.variant)?;
         let bytes: &[u8; 128] = record.params.get();
         let operands = addresses.len();
         let params = Arg::Bytes(&bytes[..record.op.params.bytes.min(bytes.len())]);
