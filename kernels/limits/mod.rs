@@ -99,8 +99,7 @@ impl Work {
         // Unit i holds i times the factor, four times.
         let units = (bytes / UNIT) as u64;
         let all = (units * (units.saturating_sub(1)) / 2) as u32;
-        matches!(self, Work::Read | Work::Write | Work::Copy)
-            .then(|| all.wrapping_mul(FACTOR).wrapping_mul(4))
+        matches!(self, Work::Read | Work::Write | Work::Copy).then(|| all.wrapping_mul(FACTOR).wrapping_mul(4))
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! Invariant: a time without a passed check cannot be expressed ([`record::Outcome`]).
 
+pub mod filter;
 pub mod measure;
 pub mod problem;
 pub mod record;

@@ -62,8 +62,7 @@ impl Cpu {
     /// No memory, or a thread that panicked.
     pub fn new(cpu: metallic_device::cpu::Cpu) -> Result<Cpu, RooflineError> {
         let present = cpu.limits().features.clone();
-        let fastest: Vec<String> =
-            if present.contains(&"amx-bf16") { vec!["amx-bf16".to_owned()] } else { Vec::new() };
+        let fastest: Vec<String> = if present.contains(&"amx-bf16") { vec!["amx-bf16".to_owned()] } else { Vec::new() };
         let (narrow, wide) = (compute::burst(&[], &present), compute::burst(&fastest, &present));
         let mut prober = cpu::Prober::new(cpu, 1 << 20)?;
         let mut best = Roofline::default();

@@ -186,8 +186,7 @@ struct MatmulEntry {
     batch: usize,
     #[serde(default = "f16")]
     w: Many<Type>,
-    #[serde(default = "half")]
-    act: Type,
+    act: Option<Type>,
     #[serde(default)]
     ta: bool,
     tb: bool,
@@ -210,8 +209,7 @@ struct SoftmaxEntry {
     k: Many<usize>,
     #[serde(default = "one")]
     batch: usize,
-    #[serde(default = "f16")]
-    act: Many<Type>,
+    act: Option<Many<Type>>,
     #[serde(default)]
     causal: bool,
 }
@@ -246,12 +244,8 @@ fn unit() -> f32 {
     1.0
 }
 
-fn half() -> Type {
-    Type(DType::F16)
-}
-
 fn f16() -> Many<Type> {
-    Many::One(half())
+    Many::One(Type(DType::F16))
 }
 
 /// The activation function named `name`: `none`, `relu`, `gelu` or `silu`.
@@ -271,30 +265,30 @@ pub fn activation_name(a: Activation) -> &'static str {
 }
 
 impl Spec {
-    /// The spec of this name, else the one in the file of this name.
+    /// The spec of this name, else the one in the file of this name. Activations are of type `act` where it does not say.
     ///
     /// # Errors
     /// No such spec and no such file, a file with unknown fields, or a shape that cannot be.
-    pub fn load(name: &str) -> Result<Spec, SpecError> {
+    pub fn load(name: &str, act: DType) -> Result<Spec, SpecError> {
         if let Some((_, text)) = SPECS.iter().find(|(known, _)| *known == name) {
-            return Spec::parse(name, text);
+            return Spec::parse(name, text, act);
         }
         if !Path::new(name).exists() {
             let known = SPECS.map(|(name, _)| name).join(", ");
             return Err(SpecError::Unknown { name: name.to_owned(), known });
         }
         let read = |source| SpecError::Read { name: name.to_owned(), source };
-        Spec::parse(name, &std::fs::read_to_string(name).map_err(read)?)
+        Spec::parse(name, &std::fs::read_to_string(name).map_err(read)?, act)
     }
 
     /// Reads a spec; `name` is what errors call it.
     ///
     /// # Errors
     /// As [`Spec::load`].
-    pub fn parse(name: &str, text: &str) -> Result<Spec, SpecError> {
+    pub fn parse(name: &str, text: &str, act: DType) -> Result<Spec, SpecError> {
         let file: File =
             serde_json::from_str(text).map_err(|source| SpecError::Parse { name: name.to_owned(), source })?;
-        let shapes: Vec<Shape> = file.shapes.iter().flat_map(Entry::expand).collect();
+        let shapes: Vec<Shape> = file.shapes.iter().flat_map(|e| e.expand(act)).collect();
         let spec = Spec { name: name.to_owned(), about: file.about, shapes };
         spec.shapes.iter().try_for_each(|s| s.check(name))?;
         Ok(spec)
@@ -302,7 +296,7 @@ impl Spec {
 }
 
 impl Entry {
-    fn expand(&self) -> Vec<Shape> {
+    fn expand(&self, act: DType) -> Vec<Shape> {
         match self {
             Entry::Matmul(e) => {
                 let mut list = Vec::new();
@@ -314,7 +308,7 @@ impl Entry {
                             k,
                             batch: e.batch,
                             w: w.0,
-                            act: e.act.0,
+                            act: e.act.map_or(act, |t| t.0),
                             ta: e.ta,
                             tb: e.tb,
                             bias: e.bias,
@@ -334,10 +328,13 @@ impl Entry {
             }
             Entry::Softmax(e) => {
                 let mut list = Vec::new();
-                for (act, m) in e.act.list().into_iter().flat_map(|a| e.m.list().into_iter().map(move |m| (a, m))) {
-                    list.extend(e.k.list().into_iter().map(|k| {
-                        Shape::Softmax(SoftmaxShape { m, k, batch: e.batch, act: act.0, causal: e.causal })
-                    }));
+                let acts = e.act.as_ref().map_or(vec![Type(act)], Many::list);
+                for (act, m) in acts.into_iter().flat_map(|a| e.m.list().into_iter().map(move |m| (a, m))) {
+                    list.extend(
+                        e.k.list().into_iter().map(|k| {
+                            Shape::Softmax(SoftmaxShape { m, k, batch: e.batch, act: act.0, causal: e.causal })
+                        }),
+                    );
                 }
                 list
             }
@@ -454,7 +451,7 @@ mod tests {
             assert!(SPECS.iter().any(|(known, _)| *known == name), "{name} is not in SPECS");
         }
         for (name, _) in SPECS {
-            let spec = Spec::load(name).unwrap();
+            let spec = Spec::load(name, DType::F16).unwrap();
             assert!(!spec.shapes.is_empty() && !spec.about.is_empty(), "{name}");
             let mut titles: Vec<String> = spec.shapes.iter().map(Shape::title).collect();
             titles.sort();
@@ -465,7 +462,7 @@ mod tests {
     #[test]
     fn the_seeds_shapes_are_there() {
         let titles: Vec<String> =
-            Spec::load("qwen2.5-0.5b").unwrap().shapes.iter().map(Shape::title).collect();
+            Spec::load("qwen2.5-0.5b", DType::F16).unwrap().shapes.iter().map(Shape::title).collect();
         for title in [
             "1x9728x896 NT f16",
             "1x896x4864 NT f16",
@@ -483,8 +480,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_errors() {
-        let parse = |shape: &str| Spec::parse("s", &format!(r#"{{ "about": "-", "shapes": [{shape}] }}"#));
-        assert!(parse(r#"{ "op": "matmul", "m": [1, 2], "n": 8, "k": 32, "tb": true }"#).is_ok_and(|s| s.shapes.len() == 2));
+        let parse = |shape: &str| Spec::parse("s", &format!(r#"{{ "about": "-", "shapes": [{shape}] }}"#), DType::F16);
+        assert!(
+            parse(r#"{ "op": "matmul", "m": [1, 2], "n": 8, "k": 32, "tb": true }"#).is_ok_and(|s| s.shapes.len() == 2)
+        );
         assert!(matches!(
             parse(r#"{ "op": "matmul", "m": 1, "n": 8, "k": 32, "tb": true, "biass": true }"#),
             Err(SpecError::Parse { .. })
@@ -498,6 +497,6 @@ mod tests {
         ] {
             assert!(matches!(parse(bad), Err(SpecError::Shape { .. })), "{bad}");
         }
-        assert!(matches!(Spec::load("qwen"), Err(SpecError::Unknown { .. })));
+        assert!(matches!(Spec::load("qwen", DType::F16), Err(SpecError::Unknown { .. })));
     }
 }

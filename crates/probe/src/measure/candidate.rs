@@ -158,8 +158,7 @@ fn same(device: &dyn Device, record: &Record, launched: &Launched) -> Result<(),
             Err(_) => (launched.grid, launched.threads),
         },
     };
-    let entry =
-        if variant.target() == Target::Library { launched.entry.clone() } else { variant.entry.clone() };
+    let entry = if variant.target() == Target::Library { launched.entry.clone() } else { variant.entry.clone() };
     let asked = Launched { variant: variant.id(), entry, grid, threads };
     if asked == *launched {
         return Ok(());
