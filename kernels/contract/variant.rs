@@ -218,6 +218,10 @@ pub struct Variant {
     /// What it accepts.
     #[serde(default)]
     pub supports: Supports,
+    /// Knobs that the probe tries in turn, from 0 up to below these counts, or until the device refuses one; the fastest stands for the
+    /// variant.
+    #[serde(default)]
+    pub search: Knob,
     /// False keeps it out of every choice unless it is forced.
     pub enabled: bool,
     /// One sentence on how it works.

@@ -377,6 +377,12 @@ pub trait Device: Send + Sync {
         None
     }
 
+    /// Compiles the programs of these variants ahead, on all threads where the device can: queues find them ready. What does not
+    /// compile is told by [`Device::queue`].
+    fn prepare(&self, variants: &[(&'static Op, Arc<Variant>)]) {
+        let _ = variants;
+    }
+
     /// Resolves launches into something that replays them in order.
     ///
     /// # Errors

@@ -10,5 +10,10 @@
 //!
 //! Invariant: a time without a passed check cannot be expressed ([`record::Outcome`]).
 
+pub mod filter;
+pub mod measure;
+pub mod problem;
 pub mod record;
+pub mod roofline;
+pub mod spec;
 pub mod stats;

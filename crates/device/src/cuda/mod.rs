@@ -21,11 +21,11 @@ mod queue;
 mod step;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use metallic_kernels::contract::{Limits, Target};
+use metallic_kernels::contract::{Limits, Op, Target, Variant};
 
 pub use buffer::Memory;
 pub use compile::{Built, Compiler, Origin};
@@ -212,6 +212,17 @@ impl Device for Cuda {
 
     fn cache_bytes(&self) -> Option<u64> {
         Some(self.shared.info.cache as u64)
+    }
+
+    fn prepare(&self, variants: &[(&'static Op, Arc<Variant>)]) {
+        let ours = |v: &Variant| matches!(v.target(), Target::Msl | Target::Cuda);
+        let mut list: Vec<_> = variants.iter().filter(|(_, v)| ours(v)).collect();
+        let mut names = HashSet::new();
+        list.retain(|(op, v)| names.insert(step::Resolved::name(op, v)));
+        // Whatever fails here fails again, and is told, when a queue asks for it.
+        let _ = self.parallel(list.len(), &|i| {
+            let _ = step::Resolved::of(&self.shared, list[i].0, &list[i].1);
+        });
     }
 
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, crate::Error> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metallic_kernels::contract::{Target, Variant};
+use metallic_kernels::contract::{Op, Target, Variant};
 use metallic_msl::Param;
 
 use super::buffer::Memory;
@@ -64,17 +64,23 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    fn of(shared: &Shared, record: &Record) -> Result<Resolved, Error> {
-        let Variant { source, entry, knobs, .. } = &*record.variant;
-        let name = format!("{} {source} {entry} {knobs:?}", record.op.name);
+    /// The kernel of `variant`, made where it is not known yet.
+    pub(super) fn of(shared: &Shared, op: &Op, variant: &Variant) -> Result<Resolved, Error> {
+        let name = Resolved::name(op, variant);
         if let Some(known) = lock(&shared.kernels).get(&name) {
             return Ok(known.clone());
         }
-        let program = Program::of(record.op, &record.variant, shared.info.capability)?;
+        let program = Program::of(op, variant, shared.info.capability)?;
         let kernel = shared.kernel(&program.source(&shared.arch))?;
         let made = Resolved { kernel, params: program.params.map(Arc::from), overlap: program.overlap };
         lock(&shared.kernels).insert(name, made.clone());
         Ok(made)
+    }
+
+    /// What tells kernels apart.
+    pub(super) fn name(op: &Op, variant: &Variant) -> String {
+        let Variant { source, entry, knobs, .. } = variant;
+        format!("{} {source} {entry} {knobs:?}", op.name)
     }
 }
 
@@ -117,7 +123,7 @@ pub(super) fn prepare(
             let libraries = shared.libraries.as_ref().ok_or_else(absent)?;
             return libraries.call(shared, record, &addresses).map(|call| Step::Library(Box::new(call)));
         }
-        let resolved = Resolved::of(shared, record)?;
+        let resolved = Resolved::of(shared, record.op, &record.variant)?;
         let bytes: &[u8; 128] = record.params.get();
         let operands = addresses.len();
         let params = Arg::Bytes(&bytes[..record.op.params.bytes.min(bytes.len())]);
