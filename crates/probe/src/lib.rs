@@ -10,5 +10,8 @@
 //!
 //! Invariant: a time without a passed check cannot be expressed ([`record::Outcome`]).
 
+pub mod compare;
+#[cfg(test)]
+mod fixture;
 pub mod record;
 pub mod stats;

@@ -221,6 +221,16 @@ impl Problem {
     }
 }
 
+impl Outcome {
+    /// Why there is no time; `None` where there is one, or where nothing went wrong.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Gap { reason } | Outcome::Failed { reason } | Outcome::Impossible { reason } => Some(reason),
+            Outcome::Measured(_) | Outcome::Checked { .. } => None,
+        }
+    }
+}
+
 impl Entry {
     /// Whether a library ran it.
     pub fn is_library(&self) -> bool {
