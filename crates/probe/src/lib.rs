@@ -14,4 +14,5 @@ pub mod compare;
 #[cfg(test)]
 mod fixture;
 pub mod record;
+pub mod report;
 pub mod stats;

@@ -222,6 +222,17 @@ impl Problem {
 }
 
 impl Outcome {
+    /// One word, as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Measured(_) => "measured",
+            Outcome::Checked { .. } => "checked",
+            Outcome::Gap { .. } => "gap",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Impossible { .. } => "impossible",
+        }
+    }
+
     /// Why there is no time; `None` where there is one, or where nothing went wrong.
     pub fn reason(&self) -> Option<&str> {
         match self {
