@@ -102,20 +102,22 @@ fn problem(rng: &mut Rng, roofline: &Roofline, (m, n, k): (usize, usize, usize),
         detail: String::new(),
         bytes,
         flops,
-        floor_us: Some(floor),
+        floor_us: Some((floor * 1e4).round() / 1e4),
         entries,
     }
 }
 
 fn measured(rng: &mut Rng, us: f64) -> Measured {
     let mut times = |us: f64| {
-        let rounds: Vec<f64> = (0..20).map(|_| us * f64::from(rng.normal() * 0.008).exp()).collect();
-        let at = |p| percentile(&rounds, p);
+        // Short decimals come out of JSON to the last bit.
+        let short = |v: f64| (v * 1e4).round() / 1e4;
+        let rounds: Vec<f64> = (0..20).map(|_| short(us * f64::from(rng.normal() * 0.008).exp())).collect();
+        let at = |p| short(percentile(&rounds, p));
         Times {
-            median_us: median(&rounds),
+            median_us: short(median(&rounds)),
             low_us: at(0.3),
             high_us: at(0.7),
-            host_us: us * 1.02,
+            host_us: short(us * 1.02),
             launches: 64,
             rounds: rounds.clone(),
         }

@@ -13,6 +13,7 @@
 pub mod compare;
 #[cfg(test)]
 mod fixture;
+pub mod history;
 pub mod record;
 pub mod report;
 pub mod stats;
