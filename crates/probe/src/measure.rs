@@ -126,8 +126,8 @@ impl Lab<'_> {
                 } else {
                     self.checked(problem, &banks, (&row.variant, layout), launches)
                 };
-                if matches!(row.state, State::Done(_)) {
-                    // Whoever failed may have overwritten what others read.
+                if let State::Done(Outcome::Failed { .. }) = row.state {
+                    // It may have overwritten what others read.
                     banks.set_inputs(0)?;
                 }
             }

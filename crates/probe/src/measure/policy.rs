@@ -57,11 +57,11 @@ impl Policy {
             cold_bytes: (400 << 20).max(4 * cache),
             most_banks: 1024,
             fill: 64,
-            hot: 64,
+            hot: 32,
             submission_s: 0.1,
-            reading_s: 0.002,
+            reading_s: 0.001,
             most_launches: 4096,
-            budget_s: 4.0,
+            budget_s: 3.0,
         }
     }
 
