@@ -116,7 +116,21 @@ pub(super) fn all() -> Vec<Case> {
     }
     let dense = stored_either_way().into_iter().chain(several_problems()).chain(few_outputs());
     list.extend(dense.map(|s| case(DType::F16, &Shape { act: DType::F16, ..s })));
+    for dtype in [DType::BF16, DType::F32] {
+        list.extend(of_one_type().map(|s| case(dtype, &Shape { act: dtype, ..s })));
+    }
     list
+}
+
+/// What libraries take: operands of one type, stored either way.
+fn of_one_type() -> [Shape; 5] {
+    [
+        Shape::nt(1, 45, 77),
+        Shape::nt(33, 70, 41).stored("nn"),
+        Shape::nt(18, 136, 72).stored("tn").with(Flags::ACCUMULATE).scaled(0.25, 0.5),
+        Shape::nt(64, 40, 320).stored("tt"),
+        Shape::nt(20, 50, 64).batch(2).scaled(0.125, 1.0),
+    ]
 }
 
 /// Both operands as they are and transposed, with whole tiles, tails of every dimension, and one row.

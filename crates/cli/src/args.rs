@@ -3,6 +3,7 @@
 mod emulate;
 mod files;
 mod lint;
+mod probe;
 mod probe_report;
 mod text;
 
@@ -11,6 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 pub use emulate::*;
 pub use files::*;
 pub use lint::*;
+pub use probe::*;
 pub use probe_report::*;
 pub use text::*;
 
@@ -26,6 +28,7 @@ Examples:
   metallic inspect model.gguf | head            what is inside, and what it will run on
   metallic synth qwen2.5-0.5b big.gguf -t q8_0  a model of a known shape, made on the spot
   metallic emulate --help                       test a Metal kernel, without a Mac
+  metallic probe qwen2.5-0.5b                   which kernel is fastest, and how far from the limit
   metallic report probe.json --html page.html   a page of what a probe measured, or what became slower since
   metallic lint kernel.metal                    find what Apple's compiler or GPU would refuse in it
 
@@ -72,6 +75,8 @@ pub enum Command {
     Chat(ChatArgs),
     /// Measure prefill and decode, and the limits of this machine in the same run
     Bench(BenchArgs),
+    /// Measure every variant of an op on real shapes, checked, beside the vendor's library and the device's limits
+    Probe(Box<ProbeArgs>),
     /// Show what a model is made of and what each part will run on
     Inspect(InspectArgs),
     /// Turn text into token ids, or ids into text

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod clock;
 mod commands;
 mod errors;
 mod interrupt;

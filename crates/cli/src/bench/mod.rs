@@ -1,6 +1,3 @@
-//! What `bench` measures with: the limits of the machine and the arithmetic of a model.
+//! What `bench` measures with beside `metallic_probe::roofline`: the arithmetic of a model.
 
-pub mod compute;
 pub mod cost;
-pub mod limits;
-pub mod read;

@@ -5,14 +5,14 @@ mod record;
 
 use super::cpu;
 use crate::args::{BenchArgs, BenchFormat};
-use crate::bench::compute::{Burst, burst};
 use crate::bench::cost::Cost;
-use crate::bench::limits::Prober;
 use crate::interrupt::Cancel;
 use crate::{output, progress, session, shipped};
 use measure::{Sample, Test, measure};
 use metallic_device::Device;
 use metallic_engine::Engine;
+use metallic_probe::roofline::compute::{Burst, burst};
+use metallic_probe::roofline::cpu::Prober;
 use record::{Fixed, Limits, Peak, Record, Work};
 use std::path::Path;
 use std::sync::Arc;

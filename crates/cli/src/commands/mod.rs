@@ -14,6 +14,7 @@ mod inspect;
 mod lint;
 mod logits;
 mod man;
+mod probe;
 mod probe_report;
 mod quantize;
 mod run;
@@ -46,6 +47,7 @@ pub fn dispatch(cli: Cli, cancel: Cancel) -> anyhow::Result<()> {
         Command::Run(a) => run::run(&a, cancel),
         Command::Chat(a) => chat::run(&a, cancel),
         Command::Bench(a) => bench::run(&a, cancel),
+        Command::Probe(a) => probe::run(&a, cancel),
         Command::Logits(a) => logits::run(&a, cancel),
     }
 }

@@ -6,18 +6,25 @@ use crate::output::{self, Align, Table};
 use anyhow::Context;
 use metallic_probe::compare::{Comparison, Rule, compare};
 use metallic_probe::history::{self, History, Which};
-use metallic_probe::record::Report;
+use metallic_probe::record::{Header, Report};
 use metallic_probe::report::{csv, html};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// What [`emit`] found.
+/// Where reports go, opened before anything is measured: what cannot be had is said at once.
+pub struct Sink<'a> {
+    args: &'a ProbeReportArgs,
+    history: Option<History>,
+    base: Option<Report>,
+}
+
+/// What came of a report.
 #[derive(Default)]
 #[must_use = "a regression fails the command"]
 pub struct Emitted {
     /// What changed since the base that was asked for.
-    pub comparison: Option<Comparison>,
+    comparison: Option<Comparison>,
 }
 
 impl Emitted {
@@ -29,50 +36,43 @@ impl Emitted {
     }
 }
 
-/// Writes reports wherever `args` say, and compares the one report, where that is asked for. The comparison is told on standard
-/// error: standard output may be another format's.
-pub fn emit(reports: &[Report], args: &ProbeReportArgs) -> anyhow::Result<Emitted> {
-    let mut history = args.history.as_deref().map(History::open).transpose()?;
-    // The base is looked for before this run is the newest itself.
-    let pair = match args.compare.as_deref() {
-        Some(text) => {
-            let report = only(reports)?;
-            Some((base(text, report, history.as_ref())?, report))
-        }
-        None => None,
-    };
-    if let Some(path) = &args.html {
-        write(path, |out| Ok(out.write_all(html::page(reports)?.as_bytes())?))?;
+impl Sink<'_> {
+    /// Opens the history and finds the base for a run that begins with this header.
+    pub fn open<'a>(args: &'a ProbeReportArgs, header: &Header) -> anyhow::Result<Sink<'a>> {
+        let history = args.history.as_deref().map(History::open).transpose()?;
+        let base = args.compare.as_deref().map(|text| base(text, header, history.as_ref())).transpose()?;
+        Ok(Sink { args, history, base })
     }
-    if let Some(path) = &args.csv {
-        write(path, |out| Ok(csv::write(reports, out)?))?;
-    }
-    if let (Some(history), Some(path)) = (&mut history, &args.history) {
-        for report in reports {
-            let run = history.add(report)?;
-            output::note(format!("{}: run {run} of {}", path.display(), report.header.commit));
-        }
-    }
-    let Some((base, report)) = pair else { return Ok(Emitted::default()) };
-    let rule = Rule { threshold: args.threshold / 100.0, ..Rule::on(&report.header.device) };
-    let comparison = compare(&base, report, &rule)?;
-    output::note(&comparison);
-    Ok(Emitted { comparison: Some(comparison) })
-}
 
-fn only(reports: &[Report]) -> Result<&Report, Usage> {
-    match reports {
-        [report] => Ok(report),
-        _ => Err(Usage(format!("--compare takes one report to compare, not {}", reports.len()))),
+    /// Writes reports wherever the flags say, and compares the first with the base. The comparison is told on standard error:
+    /// standard output may be another format's.
+    pub fn emit(self, reports: &[Report]) -> anyhow::Result<Emitted> {
+        if let Some(path) = &self.args.html {
+            write(path, |out| Ok(out.write_all(html::page(reports)?.as_bytes())?))?;
+        }
+        if let Some(path) = &self.args.csv {
+            write(path, |out| Ok(csv::write(reports, out)?))?;
+        }
+        if let (Some(mut history), Some(path)) = (self.history, &self.args.history) {
+            for report in reports {
+                let run = history.add(report)?;
+                output::note(format!("{}: run {run} of {}", path.display(), report.header.commit));
+            }
+        }
+        let (Some(base), Some(report)) = (self.base, reports.first()) else { return Ok(Emitted::default()) };
+        let rule = Rule { threshold: self.args.threshold / 100.0, ..Rule::on(&report.header.device) };
+        let comparison = compare(&base, report, &rule)?;
+        output::note(&comparison);
+        Ok(Emitted { comparison: Some(comparison) })
     }
 }
 
 /// The report that `text` names: a file, or a run of the history.
-fn base(text: &str, report: &Report, history: Option<&History>) -> anyhow::Result<Report> {
+fn base(text: &str, header: &Header, history: Option<&History>) -> anyhow::Result<Report> {
     let path = Path::new(text);
     if path.is_file() {
         let mut reports = history::read(path)?;
-        let same = |r: &Report| r.header.description == report.header.description;
+        let same = |r: &Report| r.header.description == header.description;
         let at = reports.iter().rposition(same).or(reports.len().checked_sub(1));
         return at.map(|at| reports.swap_remove(at)).with_context(|| format!("{text} holds no report"));
     }
@@ -82,7 +82,7 @@ fn base(text: &str, report: &Report, history: Option<&History>) -> anyhow::Resul
         ))
         .into());
     };
-    Ok(history.load(history.find(&Which::parse(text), report)?.run)?)
+    Ok(history.load(history.find(&Which::parse(text), header)?.run)?)
 }
 
 /// Writes a file, or standard output for `-`.
@@ -121,7 +121,11 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
             Usage("nothing to do with the reports: give --html, --csv, --history or --compare".to_owned()).into()
         );
     }
-    emit(&reports, asked)?.judge()
+    if asked.compare.is_some() && reports.len() != 1 {
+        return Err(Usage(format!("--compare takes one report to compare, not {}", reports.len())).into());
+    }
+    let Some(first) = reports.first() else { anyhow::bail!("the files hold no report") };
+    Sink::open(asked, &first.header)?.emit(&reports)?.judge()
 }
 
 /// The runs of a history.

@@ -163,6 +163,7 @@ mod tests {
             grid: None,
             threads: None,
             supports: Supports::default(),
+            search: Default::default(),
             enabled: true,
             note: String::new(),
         };

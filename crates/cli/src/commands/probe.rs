@@ -1,0 +1,184 @@
+//! `probe`: every variant of an op on real shapes, beside the vendor's library and the device's limits.
+
+mod device;
+mod environment;
+mod shapes;
+mod table;
+
+use super::probe_report::Sink;
+use crate::args::ProbeArgs;
+use crate::interrupt::{self, Cancel};
+use crate::{clock, output, progress};
+use anyhow::Context;
+use device::Opened;
+use environment::Environment;
+use metallic_kernels::OPS;
+use metallic_kernels::contract::Variant;
+use metallic_probe::filter::Filter;
+use metallic_probe::measure::{Lab, Settings, Step};
+use metallic_probe::problem::Problem;
+use metallic_probe::record::{Header, Outcome, Report, SCHEMA};
+use metallic_probe::roofline::Ceiling;
+use metallic_probe::spec::Shape;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Rounds where nobody says.
+const ROUNDS: usize = 15;
+
+/// Seed of all data.
+const SEED: u64 = 42;
+
+/// Measures what was asked for, and prints or writes it.
+pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
+    let environment = Environment::read()?;
+    let opened = device::open(args)?;
+    let filter = Filter::new(&args.variants, OPS)?;
+    let takes = |v: &Variant| filter.takes(v) && environment.takes(v);
+    let shapes = shapes::asked_for(args, &opened)?;
+    if args.list || environment.lists_only() {
+        return list(&shapes, &opened, &takes, args.all);
+    }
+    if cfg!(debug_assertions) && opened.is_cpu() {
+        output::note("this is a development build: times of native code are not those of a release");
+    }
+    let start = Instant::now();
+    let mut report = Report { header: header(&opened), roofline: None, problems: Vec::new() };
+    let sink = Sink::open(&args.report, &report.header)?;
+    let timed = !args.check && opened.has_clock();
+    let mut ceiling = if timed && !args.no_roofline { device::ceiling(&opened, args)? } else { None };
+    report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
+    let quiet = args.jsonl || args.json.as_deref() == Some(Path::new("-"));
+    if !quiet {
+        table::head(&report)?;
+    }
+    let settings = Settings {
+        rounds: args.rounds.map(|r| r as usize).or(environment.rounds).unwrap_or(ROUNDS),
+        check_only: !timed,
+        all: args.all,
+        policy: opened.policy(),
+    };
+    for (i, shape) in shapes.iter().enumerate() {
+        if cancel.load(Ordering::Relaxed) {
+            break;
+        }
+        let bar = progress::counted("probing");
+        let mut progress = |s: Step| show(&bar, s, (i, shapes.len()), timed);
+        let problem = Problem::new(shape, SEED);
+        let ceiling = ceiling.as_deref_mut().map(|c| c as &mut dyn Ceiling);
+        let device = &*opened.device;
+        let mut lab = Lab { device, settings: &settings, takes: &takes, ceiling, progress: &mut progress, cancel };
+        let found = lab.measure(&problem).with_context(|| problem.title.clone())?;
+        bar.clear();
+        if args.jsonl {
+            output::json_line(&found)?;
+        } else if !quiet {
+            table::problem(&found, args.gaps)?;
+        }
+        report.problems.push(found);
+    }
+    report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
+    report.header.seconds = start.elapsed().as_secs_f64();
+    report.header.conditions.extend(opened.condition());
+    if !quiet {
+        table::foot(&report)?;
+    }
+    json(&report, args)?;
+    let emitted = sink.emit(std::slice::from_ref(&report))?;
+    interrupt::check(cancel)?;
+    verdict(&report)?;
+    emitted.judge()
+}
+
+/// Writes the whole report, where that is asked for.
+fn json(report: &Report, args: &ProbeArgs) -> anyhow::Result<()> {
+    match args.json.as_deref() {
+        None => Ok(()),
+        Some(path) if path == Path::new("-") => output::json(report),
+        Some(path) => {
+            let text = serde_json::to_string_pretty(report)?;
+            std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+        }
+    }
+}
+
+/// Fails where a variant did.
+fn verdict(report: &Report) -> anyhow::Result<()> {
+    let outcomes = report.problems.iter().flat_map(|p| p.entries.iter().map(|e| &e.outcome));
+    let (mut failed, mut impossible) = (0, 0);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Failed { .. } => failed += 1,
+            Outcome::Impossible { .. } => impossible += 1,
+            Outcome::Measured(_) | Outcome::Checked { .. } | Outcome::Gap { .. } => {}
+        }
+    }
+    anyhow::ensure!(
+        failed + impossible == 0,
+        "{failed} failed, and {impossible} have a time that cannot be true; the table says why"
+    );
+    Ok(())
+}
+
+fn header(opened: &Opened) -> Header {
+    Header {
+        schema: SCHEMA,
+        started: clock::now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: env!("METALLIC_COMMIT").to_owned(),
+        command: command(),
+        device: opened.device.name().to_owned(),
+        description: opened.device.describe(),
+        conditions: opened.condition().into_iter().collect(),
+        seconds: 0.0,
+    }
+}
+
+/// The command as a shell takes it, with what the environment says in front.
+fn command() -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+".contains(c);
+    let quote = |a: &str| {
+        if !a.is_empty() && a.chars().all(plain) { a.to_owned() } else { format!("'{}'", a.replace('\'', "'\\''")) }
+    };
+    let set = environment::NAMES.iter().filter_map(|n| Some(format!("{n}={}", quote(&std::env::var(n).ok()?))));
+    let args = std::env::args().skip(1).map(|a| quote(&a));
+    set.chain(std::iter::once("metallic".to_owned())).chain(args).collect::<Vec<_>>().join(" ")
+}
+
+/// A problem's share of the bar is parted between checking and timing.
+fn show(bar: &progress::Bar, step: Step, (problem, of): (usize, usize), timed: bool) {
+    const SHARE: usize = 100;
+    let part = SHARE * step.done / step.of.max(1);
+    let inside = match (timed, step.doing) {
+        (false, _) => part,
+        (true, "checking") => part * 2 / 5,
+        (true, _) => SHARE * 2 / 5 + part * 3 / 5,
+    };
+    bar.at((problem * SHARE + inside) as u64, (of * SHARE) as u64);
+}
+
+/// What would run.
+fn list(shapes: &[Shape], opened: &Opened, takes: &dyn Fn(&Variant) -> bool, all: bool) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = output::stdout();
+    writeln!(out, "{}: {}", opened.device.name(), opened.device.describe())?;
+    let mut ops: Vec<&str> = shapes.iter().map(Shape::op).collect();
+    ops.dedup();
+    for shape in shapes {
+        writeln!(out, "  {}", shape.title())?;
+    }
+    for op in ops.iter().filter_map(|name| metallic_kernels::op(name)) {
+        for v in op.variants()?.iter().filter(|v| takes(v)) {
+            let targets = &opened.device.limits().targets;
+            let why = match () {
+                () if !targets.contains(&v.target()) => "  (for another device)",
+                () if !v.enabled && !all => "  (disabled; --all runs it)",
+                () => "",
+            };
+            writeln!(out, "  {}/{}{why}", op.name, v.id())?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}

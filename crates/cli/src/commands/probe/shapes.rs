@@ -1,0 +1,103 @@
+//! What `probe` was asked to measure.
+
+use super::device::Opened;
+use crate::args::{ProbeArgs, ProbeOp};
+use crate::errors::Usage;
+use crate::{commands, output};
+use metallic_engine::{Explained, Options, explain};
+use metallic_kernels::contract::Flags;
+use metallic_probe::spec::{MatmulShape, Shape, SoftmaxShape, Spec};
+use std::collections::BTreeMap;
+
+/// Every shape, each once, in the order that it was asked for.
+pub fn asked_for(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<Shape>> {
+    let mut shapes = Vec::new();
+    for name in &args.specs {
+        shapes.extend(Spec::load(name, opened.act())?.shapes);
+    }
+    shapes.extend(on_the_command_line(args, opened)?);
+    if let Some(model) = &args.from {
+        shapes.extend(of_model(model, opened)?);
+    }
+    let mut list: Vec<Shape> = Vec::new();
+    for shape in shapes {
+        if !list.contains(&shape) {
+            list.push(shape);
+        }
+    }
+    if list.is_empty() && !args.roofline {
+        let what = "nothing to probe: name a spec, give --op with a shape, or --from a model; --help shows examples";
+        return Err(Usage(what.to_owned()).into());
+    }
+    Ok(list)
+}
+
+fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<Shape>> {
+    let s = &args.shape;
+    let act = s.act.unwrap_or(opened.act());
+    let mut list = Vec::new();
+    match s.op {
+        None => {}
+        Some(ProbeOp::Matmul) if s.n.is_empty() => return Err(Usage("matmul needs --n".to_owned()).into()),
+        Some(ProbeOp::Matmul) => {
+            for (&w, &m) in s.w.iter().flat_map(|w| s.m.iter().map(move |m| (w, m))) {
+                for (&n, &k) in s.n.iter().flat_map(|n| s.k.iter().map(move |k| (n, k))) {
+                    list.push(Shape::Matmul(MatmulShape {
+                        m,
+                        n,
+                        k,
+                        batch: s.batch,
+                        w,
+                        act,
+                        ta: s.ta,
+                        tb: s.tb,
+                        bias: s.bias,
+                        activation: s.activation,
+                        gated: false,
+                        alpha: s.alpha,
+                        beta: s.beta,
+                    }));
+                }
+            }
+        }
+        Some(ProbeOp::Softmax) => {
+            for (&m, &k) in s.m.iter().flat_map(|m| s.k.iter().map(move |k| (m, k))) {
+                list.push(Shape::Softmax(SoftmaxShape { m, k, batch: s.batch, act, causal: s.causal }));
+            }
+        }
+    }
+    list.iter().try_for_each(|shape| shape.check("the command line"))?;
+    Ok(list)
+}
+
+/// The products of a model's steps. What else they launch is named.
+fn of_model(path: &std::path::Path, opened: &Opened) -> anyhow::Result<Vec<Shape>> {
+    let file = commands::open(path)?;
+    let (mut shapes, mut others) = (Vec::new(), BTreeMap::<&str, usize>::new());
+    for Explained { key, times, .. } in explain(&file, &Options::default())? {
+        match key.op {
+            "matmul" => {
+                let shape = Shape::Matmul(MatmulShape {
+                    m: key.m,
+                    n: key.n,
+                    k: key.k,
+                    batch: key.batch,
+                    w: key.w,
+                    act: opened.act(),
+                    bias: key.flags.has(Flags::BIAS),
+                    gated: key.flags.has(Flags::GATED),
+                    beta: if key.flags.has(Flags::ACCUMULATE) { 1.0 } else { 0.0 },
+                    ..MatmulShape::default()
+                });
+                shape.check(&path.display().to_string())?;
+                shapes.push(shape);
+            }
+            other => *others.entry(other).or_default() += times,
+        }
+    }
+    let others: Vec<String> = others.iter().map(|(op, times)| format!("{op} x{times}")).collect();
+    if !others.is_empty() {
+        output::note(format!("not probed, of a token and a chunk of the prompt together: {}", others.join(", ")));
+    }
+    Ok(shapes)
+}

@@ -1,0 +1,141 @@
+//! `probe`'s tables.
+
+use crate::output::{self, Align, Table};
+use metallic_probe::record::{Entry, Measured, Outcome, Problem, Report, Roofline};
+use std::collections::BTreeMap;
+use std::io::Write;
+
+const COLUMNS: [(&str, Align); 8] = [
+    ("variant", Align::Left),
+    ("cold us", Align::Right),
+    ("95 %", Align::Left),
+    ("hot us", Align::Right),
+    ("roofline", Align::Right),
+    ("to library", Align::Right),
+    ("host us", Align::Right),
+    ("check", Align::Left),
+];
+
+/// The device and its limits.
+pub fn head(report: &Report) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    writeln!(out, "{}: {}", report.header.device, report.header.description)?;
+    if let Some(r) = &report.roofline {
+        writeln!(out, "{}", limits(r))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn limits(r: &Roofline) -> String {
+    let mut text = format!(
+        "limits: read {:.0} GB/s, write {:.0}, copy {:.0}; f32 {:.2} TFLOP/s, f16 {:.1}; a launch {:.2} us",
+        r.read * 1e-9,
+        r.write * 1e-9,
+        r.copy * 1e-9,
+        r.f32_flops * 1e-12,
+        r.f16_flops * 1e-12,
+        r.launch_us
+    );
+    if let Some(us) = r.barrier_us {
+        text += &format!(", {us:.2} more behind another");
+    }
+    text
+}
+
+/// One problem: its variants, the fastest first.
+pub fn problem(p: &Problem, gaps: bool) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    let floor = p.floor_us.map_or(String::new(), |us| format!(", at least {us:.2} us"));
+    writeln!(out, "\n{}  ({:.1} MB, {:.2} GFLOP{floor})", p.title, p.bytes as f64 * 1e-6, p.flops as f64 * 1e-9)?;
+    let mut rows: Vec<(&Entry, &Measured)> = p.measured().collect();
+    rows.sort_by(|a, b| a.1.cold.median_us.total_cmp(&b.1.cold.median_us));
+    let vendor = p.vendor().map(|(_, m)| m.cold.median_us);
+    let winner = p.winner().map(|(e, _)| e.variant.as_str());
+    if !rows.is_empty() {
+        let mut table = Table::new(&COLUMNS);
+        for (e, m) in rows {
+            let mark = if Some(e.variant.as_str()) == winner { "* " } else { "  " };
+            let part = p.floor_us.map_or("-".to_owned(), |us| format!("{:.0} %", us / m.cold.median_us * 100.0));
+            table.row([
+                format!("{mark}{}", e.variant),
+                format!("{:.2}", m.cold.median_us),
+                format!("{:.2}-{:.2}", m.cold.low_us, m.cold.high_us),
+                format!("{:.2}", m.hot.median_us),
+                part,
+                vendor.map_or("-".to_owned(), |us| format!("{:.2}x", us / m.cold.median_us)),
+                format!("{:.2}", (m.cold.host_us - m.cold.median_us).max(0.0)),
+                format!("{:.3} of budget", m.check.worst),
+            ]);
+        }
+        table.write(&mut out)?;
+    }
+    rest(p, gaps, &mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// What was checked alone, what failed, and what did not run.
+fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let (mut checked, mut worst) = (0, 0.0f64);
+    let mut reasons = BTreeMap::<&str, Vec<&str>>::new();
+    for e in &p.entries {
+        match &e.outcome {
+            Outcome::Measured(_) => {}
+            Outcome::Checked { check } => {
+                (checked, worst) = (checked + 1, worst.max(check.worst));
+            }
+            Outcome::Gap { reason } => reasons.entry(reason).or_default().push(&e.variant),
+            Outcome::Failed { reason } => writeln!(out, "  FAILED      {}: {reason}", e.variant)?,
+            Outcome::Impossible { reason } => writeln!(out, "  IMPOSSIBLE  {}: {reason}", e.variant)?,
+        }
+    }
+    if checked > 0 {
+        writeln!(out, "  {checked} variants passed the check, the largest error {worst:.3} of what is allowed")?;
+    }
+    if gaps {
+        for (reason, variants) in &reasons {
+            writeln!(out, "  gap: {reason}: {}", variants.join(", "))?;
+        }
+    } else if !reasons.is_empty() {
+        let count: usize = reasons.values().map(Vec::len).sum();
+        let mut common: Vec<(usize, &str)> = reasons.iter().map(|(reason, list)| (list.len(), *reason)).collect();
+        common.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count} {reason}")).collect();
+        let more = if common.len() > 2 { ", ..." } else { "" };
+        writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join(", "))?;
+    }
+    Ok(())
+}
+
+/// Who won how often, and by how much.
+pub fn foot(report: &Report) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    let mut wins = BTreeMap::<&str, usize>::new();
+    let mut ratios = Vec::new();
+    for p in &report.problems {
+        let Some((entry, best)) = p.winner() else { continue };
+        *wins.entry(&entry.variant).or_default() += 1;
+        if let Some((_, vendor)) = p.vendor() {
+            ratios.push(vendor.cold.median_us / best.cold.median_us);
+        }
+    }
+    if !wins.is_empty() {
+        let mut list: Vec<_> = wins.into_iter().collect();
+        list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let words: Vec<String> = list.iter().map(|(variant, count)| format!("{variant} {count}")).collect();
+        writeln!(out, "\nfastest of ours: {}", words.join(", "))?;
+    }
+    if !ratios.is_empty() {
+        let mean = (ratios.iter().map(|r| r.ln()).sum::<f64>() / ratios.len() as f64).exp();
+        let ahead = ratios.iter().filter(|r| **r > 1.0).count();
+        writeln!(
+            out,
+            "against the fastest library, cold: {mean:.2}x (geometric mean), ahead on {ahead} of {} problems",
+            ratios.len()
+        )?;
+    }
+    writeln!(out, "{} problems in {:.1} s", report.problems.len(), report.header.seconds)?;
+    out.flush()?;
+    Ok(())
+}

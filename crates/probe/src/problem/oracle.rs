@@ -1,0 +1,184 @@
+//! What must come out, and the comparison with what did.
+//!
+//! Small outputs are known wholly. Of large products some elements are known, and of every row the sums over blocks of columns with random
+//! signs (after Freivalds 1977): a sum over 64 columns costs a 64th of the product, and an element that is wrong by a few hundredths of
+//! its size shows in it.
+
+use metallic_kernels::{DType, quant};
+
+/// What one output must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    /// Elements that are known, in ascending order; empty where all are.
+    pub at: Vec<usize>,
+    /// Their exact values.
+    pub value: Vec<f64>,
+    /// How far from them an element may be.
+    pub allowed: Vec<f64>,
+    /// Sums over blocks of columns, where not every element is known.
+    pub sums: Option<Sums>,
+}
+
+/// Signed sums over blocks of columns, of every row.
+#[derive(Clone, Debug)]
+pub struct Sums {
+    /// Columns of a row.
+    pub columns: usize,
+    /// Columns of a block; the last may have fewer.
+    pub block: usize,
+    /// A sign for each column.
+    pub signs: Vec<i8>,
+    /// Exact sums, row by row.
+    pub value: Vec<f64>,
+    /// How far from them a sum may be.
+    pub allowed: Vec<f64>,
+}
+
+/// How an output differs from what must come out.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Wrong {
+    /// Elements that nobody wrote.
+    #[error("{count} of {elements} elements were not written, the first is {first}")]
+    Unwritten {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        elements: usize,
+        /// The first of them.
+        first: usize,
+    },
+    /// A wrong value.
+    #[error("element {at} is {got}, not {want}: off by {error:.3e}, {allowed:.3e} allowed")]
+    Value {
+        /// Its place in the output.
+        at: usize,
+        /// What the kernel wrote.
+        got: f64,
+        /// What the oracle says.
+        want: f64,
+        /// Distance of the two.
+        error: f64,
+        /// What the budget allows.
+        allowed: f64,
+    },
+    /// Elements whose signed sum is wrong.
+    #[error("elements {from} to {to} hold a wrong one: their signed sum is {got}, not {want}, {allowed:.3e} allowed")]
+    Sum {
+        /// The first element of the block.
+        from: usize,
+        /// The last.
+        to: usize,
+        /// What the kernel's elements add up to.
+        got: f64,
+        /// What the oracle says.
+        want: f64,
+        /// What the budget allows.
+        allowed: f64,
+    },
+    /// An output of another size.
+    #[error("the output has {got} elements, not {want}")]
+    Size {
+        /// Its elements.
+        got: usize,
+        /// Those of the problem.
+        want: usize,
+    },
+}
+
+impl Oracle {
+    /// Elements that are compared one by one.
+    pub fn compared(&self) -> usize {
+        self.value.len()
+    }
+
+    /// Compares an output of `elements`, which was poisoned where `poisoned`, and gives the largest error as a part of what is allowed.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check(&self, dtype: DType, bytes: &[u8], elements: usize, poisoned: bool) -> Result<f64, Wrong> {
+        let size = dtype.block_bytes();
+        if poisoned {
+            let bare = |at: &usize| bytes[at * size..(at + 1) * size].iter().all(|b| *b == 0xff);
+            let mut unwritten = (0..bytes.len() / size).filter(bare);
+            if let Some(first) = unwritten.next() {
+                return Err(Wrong::Unwritten { count: 1 + unwritten.count(), elements, first });
+            }
+        }
+        let mut got = vec![0.0f32; bytes.len() / size];
+        if got.len() != elements || quant::dequantize(dtype, bytes, &mut got).is_err() {
+            return Err(Wrong::Size { got: got.len(), want: elements });
+        }
+        let mut worst = 0.0f64;
+        for (i, (&want, &allowed)) in self.value.iter().zip(&self.allowed).enumerate() {
+            let at = self.at.get(i).copied().unwrap_or(i);
+            let got = f64::from(got[at]);
+            let error = if got == want { 0.0 } else { (got - want).abs() };
+            if error.is_nan() || error > allowed {
+                return Err(Wrong::Value { at, got, want, error, allowed });
+            }
+            worst = worst.max(if allowed > 0.0 { error / allowed } else { 0.0 });
+        }
+        if let Some(sums) = &self.sums {
+            worst = worst.max(sums.check(&got)?);
+        }
+        Ok(worst)
+    }
+}
+
+impl Sums {
+    fn check(&self, got: &[f32]) -> Result<f64, Wrong> {
+        let mut worst = 0.0f64;
+        let mut known = self.value.iter().zip(&self.allowed);
+        for (r, row) in got.chunks(self.columns).enumerate() {
+            for (b, (block, signs)) in row.chunks(self.block).zip(self.signs.chunks(self.block)).enumerate() {
+                let Some((&want, &allowed)) = known.next() else { return Ok(worst) };
+                let sum: f64 = block.iter().zip(signs).map(|(v, s)| f64::from(*v) * f64::from(*s)).sum();
+                let error = (sum - want).abs();
+                if error.is_nan() || error > allowed {
+                    let from = r * self.columns + b * self.block;
+                    return Err(Wrong::Sum { from, to: from + block.len() - 1, got: sum, want, allowed });
+                }
+                worst = worst.max(error / allowed);
+            }
+        }
+        Ok(worst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn what_is_missing_wrong_or_of_another_size_is_told() {
+        let oracle = Oracle { value: vec![1.0, 2.0, 3.0], allowed: vec![0.1; 3], ..Oracle::default() };
+        let check = |values: &[f32], poisoned| oracle.check(DType::F32, &bytes(values), 3, poisoned);
+        assert!(check(&[1.0, 2.05, 3.0], true).is_ok_and(|worst| (worst - 0.5).abs() < 1e-6));
+        assert!(matches!(check(&[1.0, 2.2, 3.0], true), Err(Wrong::Value { at: 1, .. })));
+        let poison = f32::from_bits(u32::MAX);
+        assert_eq!(check(&[1.0, poison, poison], true), Err(Wrong::Unwritten { count: 2, elements: 3, first: 1 }));
+        assert!(matches!(check(&[1.0, f32::NAN, 3.0], true), Err(Wrong::Value { at: 1, .. })));
+        assert!(matches!(check(&[1.0, 2.0], true), Err(Wrong::Size { got: 2, want: 3 })));
+    }
+
+    #[test]
+    fn a_block_with_one_wrong_element_is_found() {
+        let sums = Sums {
+            columns: 5,
+            block: 2,
+            signs: vec![1, -1, 1, 1, -1],
+            value: vec![-1.0, 7.0, -5.0, -1.0, 7.0, -5.0],
+            allowed: vec![0.1; 6],
+        };
+        let oracle = Oracle { at: vec![0], value: vec![1.0], allowed: vec![0.1], sums: Some(sums) };
+        let mut y = [1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        assert!(oracle.check(DType::F32, &bytes(&y), 10, true).is_ok());
+        y[8] = 4.3;
+        let wrong = oracle.check(DType::F32, &bytes(&y), 10, true);
+        assert!(matches!(wrong, Err(Wrong::Sum { from: 7, to: 8, .. })), "{wrong:?}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The roofline of a device that runs kernels in MSL, measured by kernels that went the same way as all others.
+
+use metallic_device::{Buffer, Device, StepRows};
+use metallic_kernels::contract::Variant;
+use metallic_kernels::limits::{self, Work};
+
+use super::{Ceiling, PASSES, RooflineError, record};
+use crate::record::Roofline;
+
+/// Bytes that a pass reads or writes: many times a cache.
+const BYTES: usize = 1 << 30;
+
+/// Passes that are submitted together.
+const TOGETHER: usize = 4;
+
+/// Launches of nothing that are submitted together.
+const EMPTY: usize = 1000;
+
+/// A GPU's roofline.
+pub struct Gpu<'a> {
+    device: &'a dyn Device,
+    x: Buffer,
+    y: Buffer,
+    variants: Vec<Variant>,
+    best: Roofline,
+}
+
+impl<'a> Gpu<'a> {
+    /// Measures `device`, whose last-level cache has `cache` bytes, where that is known.
+    ///
+    /// # Errors
+    /// What the device says, a kernel that did not do its work, no clock.
+    pub fn new(device: &'a dyn Device, cache: Option<u64>) -> Result<Gpu<'a>, RooflineError> {
+        let variants = limits::OP.variants()?;
+        let shared: Vec<_> = variants.iter().map(|v| (&limits::OP, std::sync::Arc::new(v.clone()))).collect();
+        device.prepare(&shared);
+        let (x, y) = (device.alloc(BYTES)?, device.alloc(BYTES)?);
+        let best = Roofline { cache_bytes: cache, ..Roofline::default() };
+        let mut gpu = Gpu { device, x, y, variants, best };
+        // Writing comes first: it leaves the pattern that reading adds up.
+        gpu.best.write = gpu.rate(Work::Write)?;
+        std::mem::swap(&mut gpu.x, &mut gpu.y);
+        gpu.best.read = gpu.rate(Work::Read)?;
+        gpu.best.copy = gpu.rate(Work::Copy)?;
+        gpu.best.f32_flops = gpu.rate(Work::F32)?;
+        gpu.best.f16_flops = gpu.rate(Work::F16)?;
+        gpu.best.launch_us = 1e6 / gpu.rate(Work::Empty)?;
+        gpu.best.barrier_us = Some((1e6 / gpu.rate(Work::Chain)? - gpu.best.launch_us).max(0.0));
+        Ok(gpu)
+    }
+
+    /// The best rate of the variants that do this work: bytes, operations or launches a second.
+    fn rate(&self, work: Work) -> Result<f64, RooflineError> {
+        let mut best = 0.0f64;
+        for variant in self.variants.iter().filter(|v| v.family == work.family()) {
+            best = best.max(self.one(work, variant)?);
+        }
+        Ok(best)
+    }
+
+    fn one(&self, work: Work, variant: &Variant) -> Result<f64, RooflineError> {
+        let rows = work.rows(BYTES);
+        let count = if matches!(work, Work::Empty | Work::Chain) { EMPTY } else { TOGETHER };
+        let launch = |i: usize| {
+            // A chain's launches read what the one ahead wrote.
+            let turned = work == Work::Chain && i % 2 == 1;
+            let (y, x) = if turned { (&self.x, &self.y) } else { (&self.y, &self.x) };
+            let len = work.output_bytes(BYTES, variant).min(BYTES);
+            record(&limits::OP, variant.clone(), rows, vec![y.slice(0, len), x.whole()])
+        };
+        let records: Vec<_> = (0..count).map(launch).collect();
+        let step = StepRows { tokens: rows, outputs: 0 };
+        let mut queue = self.device.queue(&records)?;
+        queue.run(step)?;
+        if let Some(want) = work.sum(BYTES) {
+            let got = self.sum(work, variant)?;
+            if got != want {
+                return Err(RooflineError::Wrong { variant: variant.id(), got: got.into(), want: want.into() });
+            }
+        }
+        let mut best = 0.0f64;
+        for _ in 0..PASSES {
+            let Some(seconds) = queue.time(step, 1)?.device else {
+                return Err(RooflineError::NoClock(self.device.name().to_owned()));
+            };
+            if seconds > 0.0 {
+                best = best.max(work.amount(BYTES) * count as f64 / seconds);
+            }
+        }
+        Ok(best)
+    }
+
+    /// The sum of the words that a kernel left, of as much as is worth reading back.
+    fn sum(&self, work: Work, variant: &Variant) -> Result<u32, RooflineError> {
+        let mut bytes = vec![0; work.output_bytes(BYTES, variant).min(BYTES)];
+        self.y.read(0, &mut bytes)?;
+        let words = bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w));
+        Ok(words.fold(0, u32::wrapping_add))
+    }
+}
+
+impl Ceiling for Gpu<'_> {
+    fn roofline(&self) -> &Roofline {
+        &self.best
+    }
+
+    fn again(&mut self) {
+        if let Ok(read) = self.rate(Work::Read) {
+            self.best.read = self.best.read.max(read);
+        }
+    }
+}
