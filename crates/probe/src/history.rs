@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::{Entry, Report};
+use crate::record::{Entry, Header, Report};
 
 pub use files::{FileError, read};
 
@@ -251,14 +251,13 @@ impl History {
         list().map_err(self.sqlite())
     }
 
-    /// The run that is meant, for a report to be compared with: of its device where `which` does not name the run itself, and
-    /// never the report's own.
+    /// The run that is meant, for one with the header `h` to be compared with: of its device where `which` does not name the run
+    /// itself, and never its own.
     ///
     /// # Errors
     /// [`HistoryError::NoRun`] where there is none.
-    pub fn find(&self, which: &Which, report: &Report) -> Result<RunInfo, HistoryError> {
+    pub fn find(&self, which: &Which, h: &Header) -> Result<RunInfo, HistoryError> {
         let runs = self.runs()?;
-        let h = &report.header;
         let other = |r: &&RunInfo| (&r.started, &r.commit, &r.command) != (&h.started, &h.commit, &h.command);
         let of_device = |r: &&RunInfo| r.description == h.description && r.device == h.device;
         let found = match which {

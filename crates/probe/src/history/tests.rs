@@ -26,14 +26,14 @@ fn a_report_comes_out_as_it_went_in() {
 fn the_run_that_is_meant_is_found() {
     let mut history = History::in_memory().unwrap();
     let new = report(9, &[]);
-    let none = history.find(&Which::Last, &new).unwrap_err();
+    let none = history.find(&Which::Last, &new.header).unwrap_err();
     assert!(none.to_string().ends_with("it is empty"), "{none}");
     let ids: Vec<i64> = [3, 4].iter().map(|s| history.add(&report(*s, &[])).unwrap()).collect();
     let mut elsewhere = report(5, &[]);
     elsewhere.header.description = "another GPU".to_owned();
     history.add(&elsewhere).unwrap();
     history.add(&new).unwrap();
-    let find = |text: &str| history.find(&Which::parse(text), &new).map(|r| r.run);
+    let find = |text: &str| history.find(&Which::parse(text), &new.header).map(|r| r.run);
     assert_eq!(find("last").unwrap(), ids[1], "of the same device, and not the run itself");
     assert_eq!(find(&ids[0].to_string()).unwrap(), ids[0]);
     assert_eq!(find("c0ffee000003").unwrap(), ids[0]);

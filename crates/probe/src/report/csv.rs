@@ -50,7 +50,7 @@ const COLUMNS: [&str; 36] = [
 ///
 /// # Errors
 /// What the writer says.
-pub fn write(reports: &[Report], out: &mut impl Write) -> io::Result<()> {
+pub fn write(reports: &[Report], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     line(out, COLUMNS.map(str::to_owned))?;
     for report in reports {
         for problem in &report.problems {
@@ -62,7 +62,7 @@ pub fn write(reports: &[Report], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn line(out: &mut impl Write, cells: [String; COLUMNS.len()]) -> io::Result<()> {
+fn line(out: &mut (impl Write + ?Sized), cells: [String; COLUMNS.len()]) -> io::Result<()> {
     out.write_all(cells.map(quoted).join(",").as_bytes())?;
     out.write_all(b"\r\n")
 }
