@@ -179,6 +179,8 @@ pub struct Supports {
     pub n_values: Option<Vec<usize>>,
     /// `k` must be a multiple of this.
     pub k_multiple: Option<usize>,
+    /// `n` must be a multiple of this.
+    pub n_multiple: Option<usize>,
     /// Accepted stored types; absent means every one.
     pub dtypes: Option<Vec<String>>,
     /// Accepted types of activations; absent means only `f32`.
@@ -322,10 +324,12 @@ impl Variant {
                 return Err(Refusal::Dim { dim, want: span.to_string(), got });
             }
         }
-        if let Some(step) = s.k_multiple
-            && !key.k.is_multiple_of(step)
-        {
-            return Err(Refusal::Dim { dim: "k", want: format!("multiples of {step}"), got: key.k });
+        for (dim, step, got) in [("k", s.k_multiple, key.k), ("n", s.n_multiple, key.n)] {
+            if let Some(step) = step
+                && !got.is_multiple_of(step)
+            {
+                return Err(Refusal::Dim { dim, want: format!("multiples of {step}"), got });
+            }
         }
         Ok(())
     }

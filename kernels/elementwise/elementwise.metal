@@ -32,13 +32,7 @@ template <typename T>
         if (p.bias != 0) {
             v += float(bias[j]);
         }
-        switch (p.activation) {
-        case 1: v = max(v, 0.0f); break;
-        case 2: v = gelu(v); break;
-        case 3: v = silu(v); break;
-        default: break;
-        }
-        y[ulong(r) * p.ldy + j] = T(p.scale * v);
+        y[ulong(r) * p.ldy + j] = T(p.scale * activated(v, p.activation));
     }
 }
 

@@ -1,5 +1,6 @@
-// y[r, j] = sum_i x[r, i] w[j, i] (+ bias[j]) (+ y[r, j]); w: (n, k) half, row-major; x: (m, k), y: (m, n), bias: (n) of T; sums in float.
+// y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j]; w: (n, k) half, row-major; x: (m, k), y: (m, n), bias: (n) of T; sums in float.
 // A threadgroup owns BN outputs of one row; its SIMD groups split k: each thread owns every (32 SIMDS)-th eight elements of it.
+#include "finish.h"
 #include "load.h"
 #include "params.h"
 #include "simd.h"
@@ -19,7 +20,7 @@ inline Tile load_tile(device const half *w, uint first, constant MatmulParams &p
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
             device const half *row = w + ulong(min(first + b, p.n - 1)) * p.k;
-            tile.w[u][b] = ((device const uint4 *)row)[min(c + u * THREADS, eights - 1)];
+            tile.w[u][b] = load_once((device const uint4 *)row + min(c + u * THREADS, eights - 1));
         }
     }
     return tile;
@@ -103,12 +104,11 @@ template <typename T>
 
     const uint j = first + thread_index;
     if (thread_index < BN && j < p.n && r < rows) {
-        float v = p.bias != 0 ? float(bias[j]) : 0.0f;
+        float v = 0.0f;
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];
         }
-        device T *out = y + ulong(r) * p.ldy + j;
-        *out = T(p.accumulate != 0 ? float(*out) + v : v);
+        finish(y + ulong(r) * p.ldy + j, bias, p, j, v);
     }
 }
 

@@ -1,5 +1,6 @@
-// y[r, j] = sum_i x[r, i] d[j, i / 32] q[j, i] (+ bias[j]) (+ y[r, j]); q: (n, k) i8, then d: (n, k / 32) half; x: (m, k), y: (m, n), bias: (n) of T.
+// y[r, j] = f(alpha sum_i x[r, i] d[j, i / 32] q[j, i] + bias[j]) + beta y[r, j]; q: (n, k) i8, then d: (n, k / 32) half; x: (m, k), y: (m, n), bias: (n) of T.
 // A threadgroup owns BN outputs of one row; its SIMD groups split k: each thread owns every (32 SIMDS)-th half block, 16 elements.
+#include "finish.h"
 #include "params.h"
 #include "quant.h"
 #include "simd.h"
@@ -26,7 +27,7 @@ inline Tile load_tile(device const char *w, uint first, constant MatmulParams &p
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
             const ulong j = min(first + b, p.n - 1);
-            tile.q[u][b] = *(device const uint4 *)(w + j * p.k + 16 * at);
+            tile.q[u][b] = load_once((device const uint4 *)(w + j * p.k + 16 * at));
             tile.d[u][b] = scales[j * (p.k / 32) + at / 2];
         }
     }
@@ -120,12 +121,11 @@ template <typename T>
 
     const uint j = first + thread_index;
     if (thread_index < BN && j < p.n && r < rows) {
-        float v = p.bias != 0 ? float(bias[j]) : 0.0f;
+        float v = 0.0f;
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];
         }
-        device T *out = y + ulong(r) * p.ldy + j;
-        *out = T(p.accumulate != 0 ? float(*out) + v : v);
+        finish(y + ulong(r) * p.ldy + j, bias, p, j, v);
     }
 }
 

@@ -47,6 +47,15 @@ inline Eight<T> load_upto8(device const T *from, int count) {
     return Eight<T>{low, high};
 }
 
+// Sixteen bytes that are read once in a launch, weights above all: a device with a hint for that keeps them out of its nearest cache.
+inline uint4 load_once(device const uint4 *from) {
+#ifdef MSL_LOAD_ONCE
+    return MSL_LOAD_ONCE(from);
+#else
+    return *from;
+#endif
+}
+
 // Whether eight elements at every multiple of eight of every row can be loaded at once.
 inline bool loads_wide(uint k, uint stride) {
     return ((k | stride) & 7) == 0;

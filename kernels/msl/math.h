@@ -21,6 +21,16 @@ inline float gelu(float v) {
     return v * sigmoid(2.0f * u);
 }
 
+// An activation function by its number: 0 none, 1 relu, 2 gelu, 3 silu.
+inline float activated(float v, uint activation) {
+    switch (activation) {
+    case 1: return max(v, 0.0f);
+    case 2: return gelu(v);
+    case 3: return silu(v);
+    default: return v;
+    }
+}
+
 // Bits that order like the values: -0 as 0, NaN below everything.
 inline uint sort_key(float v) {
     const uint bits = as_type<uint>(v);

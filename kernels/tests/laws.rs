@@ -7,8 +7,19 @@ use metallic_kernels::contract::{self, Limits, Target, source};
 
 /// A device that has everything, so that only the problem can be refused.
 fn everything() -> Limits {
-    let features =
-        ["avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "f16c", "amx-tile", "amx-bf16"];
+    let features = [
+        "avx512f",
+        "avx512bw",
+        "avx512vl",
+        "avx512dq",
+        "avx512vnni",
+        "avx512bf16",
+        "f16c",
+        "amx-tile",
+        "amx-bf16",
+        "sm_80",
+        "sm_90",
+    ];
     Limits {
         targets: vec![Target::Cpu, Target::Msl, Target::Cuda],
         features: features.to_vec(),
@@ -114,6 +125,26 @@ fn every_source_is_listed_and_every_listed_source_exists() {
             let gpu = file.extension().is_some_and(|e| e == "metal" || e == "cu");
             let name = file.file_name().unwrap().to_string_lossy();
             assert!(!gpu || variants.iter().any(|v| v.source == name), "no variant of {} uses {name}", op.name);
+        }
+    }
+}
+
+/// A library's variant names one that some device has, asks for it as a feature, and is met by a case.
+#[test]
+fn names_of_libraries_are_known_and_asked_for() {
+    const KNOWN: [&str; 4] = ["cublas", "cublaslt", "gemm", "mps"];
+    let all = everything();
+    let features = KNOWN.iter().chain(&all.features).copied().collect();
+    let limits = Limits { targets: vec![Target::Library], features, ..all };
+    for op in OPS {
+        let cases = (op.cases)();
+        for v in op.variants().unwrap() {
+            let Some(library) = v.library() else { continue };
+            assert!(KNOWN.contains(&library), "{} {} names library {library:?}; known: {KNOWN:?}", op.name, v.id());
+            let features = &v.supports.features;
+            assert!(features.iter().any(|f| f == library), "{} {} does not ask for {library}", op.name, v.id());
+            let met = cases.iter().any(|c| v.supports(&c.key, &limits).is_ok());
+            assert!(met, "{} {} accepts no case: nothing checks it", op.name, v.id());
         }
     }
 }

@@ -4,6 +4,7 @@ mod emulate;
 mod files;
 mod lint;
 mod probe;
+mod probe_report;
 mod text;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -12,6 +13,7 @@ pub use emulate::*;
 pub use files::*;
 pub use lint::*;
 pub use probe::*;
+pub use probe_report::*;
 pub use text::*;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("METALLIC_COMMIT"), ")");
@@ -27,6 +29,7 @@ Examples:
   metallic synth qwen2.5-0.5b big.gguf -t q8_0  a model of a known shape, made on the spot
   metallic emulate --help                       test a Metal kernel, without a Mac
   metallic probe qwen2.5-0.5b                   which kernel is fastest, and how far from the limit
+  metallic report probe.json --html page.html   a page of what a probe measured, or what became slower since
   metallic lint kernel.metal                    find what Apple's compiler or GPU would refuse in it
 
 Without a command, `run` is meant: `metallic MODEL PROMPT` takes all flags of `metallic run`.
@@ -90,6 +93,8 @@ pub enum Command {
     Emulate(Box<EmulateArgs>),
     /// Find in Metal sources what Apple's compiler or GPU would refuse
     Lint(LintArgs),
+    /// Make a page or a table of what `probe` measured, keep it, or say what became slower
+    Report(ReportArgs),
     /// List the devices there are, and why the others are refused
     Devices(DevicesArgs),
     /// Print a completion script for a shell

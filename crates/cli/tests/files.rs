@@ -25,6 +25,7 @@ fn every_command_has_help_with_what_it_needs() {
         "logits",
         "emulate",
         "lint",
+        "report",
         "devices",
         "completions",
         "man",

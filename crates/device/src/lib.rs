@@ -110,6 +110,20 @@ pub enum Error {
         /// What was found.
         faults: Box<emulator::Faults>,
     },
+    /// A vendor's library has no algorithm with the number that the variant's knobs name: a search over the numbers ends here.
+    #[error("{device}: {op} variant {variant} asks for algorithm {asked}; the library has {count} for this problem")]
+    NoAlgorithm {
+        /// Device.
+        device: String,
+        /// Op of the launch.
+        op: &'static str,
+        /// The variant.
+        variant: String,
+        /// Its number, from 0.
+        asked: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// A part of [`Device::parallel`] panicked.
     #[error("{device}: a thread panicked; what it was working on is not whole")]
     Part {
@@ -300,6 +314,19 @@ pub struct Record {
     pub rows: Rows,
 }
 
+/// The state that a device is in; what it does not tell is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Condition {
+    /// Clock of what computes, in MHz.
+    pub clock: Option<u32>,
+    /// Clock of the memory, in MHz.
+    pub memory_clock: Option<u32>,
+    /// Degrees Celsius.
+    pub temperature: Option<u32>,
+    /// Watts drawn.
+    pub power: Option<f32>,
+}
+
 /// A device that runs kernels.
 pub trait Device: Send + Sync {
     /// Short name, e.g. `cpu`.
@@ -338,6 +365,16 @@ pub trait Device: Send + Sync {
         let buffer = self.alloc_weight(bytes.len())?;
         buffer.write(0, bytes)?;
         Ok(buffer)
+    }
+
+    /// What measured times depend on and the device tells of itself, now; `None` where it tells nothing.
+    fn condition(&self) -> Option<Condition> {
+        None
+    }
+
+    /// Bytes of the last cache before memory, as far as it is known: data past several times this is not found in it.
+    fn cache_bytes(&self) -> Option<u64> {
+        None
     }
 
     /// Compiles the programs of these variants ahead, on all threads where the device can: queues find them ready. What does not
@@ -408,7 +445,8 @@ pub struct Timing {
     pub host: f64,
 }
 
-/// A launch as a device resolved it.
+/// A launch as a device resolved it. Where a library runs it, the entry is the call that is made, and threadgroups and threads, which the
+/// library does not tell, are 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launched {
     /// `family/name` of the variant.

@@ -20,6 +20,7 @@ const CUDA: &[(&str, &str)] = &[
     ("cuda.h", include_str!("../support/cuda.h")),
     ("types.h", TYPES),
     ("vec.h", VEC),
+    ("once.h", include_str!("../support/once.h")),
     ("math.h", MATH),
     ("integer.h", INTEGER),
     ("simd.h", SIMD),

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 fn check(name: &str, filter: &str) -> Result<usize, Box<dyn std::error::Error>> {
     let device: Box<dyn Device> = match name {
         "cpu" => Box::new(cpu::Cpu::new(&Default::default())?),
-        "cuda" => Box::new(cuda::Cuda::new(&Default::default())?),
+        "cuda" => Box::new(cuda::Cuda::new(&cuda::Options { libraries: true, ..Default::default() })?),
         "emulator" => Box::new(Emulator::new(Mode::Checked)?),
         "fast" => Box::new(Emulator::new(Mode::Fast(None))?),
         _ => return Err(format!("no device is called {name:?}; devices: cpu, emulator, fast, cuda").into()),

@@ -126,9 +126,13 @@ fn run_variant(device: &dyn Device, op: &'static Op, variant: &Arc<Variant>, cas
         if i % 2 == 1 && !variant.supports.fixed_rows && variant.supports(&padded, device.limits()).is_ok() {
             case.key = padded;
         }
+        let result = outputs(device, op, variant, &case);
+        if let Err(why @ metallic_device::Error::NoAlgorithm { .. }) = result {
+            line.refused = (line.refused.0 + 1, why.to_string());
+            continue;
+        }
         line.ran += 1;
-        let result = outputs(device, op, variant, &case).map_err(|e| e.to_string());
-        match result.and_then(|got| check(op, &case, &got).map_err(|e| e.to_string())) {
+        match result.map_err(|e| e.to_string()).and_then(|got| check(op, &case, &got).map_err(|e| e.to_string())) {
             Ok(worst) => line.worst = line.worst.max(worst),
             Err(why) => line.failures.push(format!("{} {} [{}]: {why}", op.name, variant.id(), case.name)),
         }

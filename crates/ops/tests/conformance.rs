@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use metallic_device::Device;
 use metallic_device::cpu::{Cpu, Options, Pinning};
+use metallic_device::cuda::{self, Cuda};
 use metallic_device::emulator::{Emulator, Mode};
 use metallic_kernels::OPS;
 use metallic_ops::conformance::{self, Filter};
@@ -84,7 +85,7 @@ fn cuda_variants_meet_every_case() {
     if !wanted("cuda") {
         return;
     }
-    match metallic_device::cuda::Cuda::new(&Default::default()) {
+    match Cuda::new(&cuda::Options { libraries: true, ..Default::default() }) {
         Ok(device) => conforms(&device),
         Err(e) => say(&format!("REFUSED conformance on cuda: {e}")),
     }

@@ -10,10 +10,15 @@
 //!
 //! Invariant: a time without a passed check cannot be expressed ([`record::Outcome`]).
 
+pub mod compare;
 pub mod filter;
+#[cfg(test)]
+mod fixture;
+pub mod history;
 pub mod measure;
 pub mod problem;
 pub mod record;
+pub mod report;
 pub mod roofline;
 pub mod spec;
 pub mod stats;

@@ -221,6 +221,27 @@ impl Problem {
     }
 }
 
+impl Outcome {
+    /// One word, as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Measured(_) => "measured",
+            Outcome::Checked { .. } => "checked",
+            Outcome::Gap { .. } => "gap",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Impossible { .. } => "impossible",
+        }
+    }
+
+    /// Why there is no time; `None` where there is one, or where nothing went wrong.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Outcome::Gap { reason } | Outcome::Failed { reason } | Outcome::Impossible { reason } => Some(reason),
+            Outcome::Measured(_) | Outcome::Checked { .. } => None,
+        }
+    }
+}
+
 impl Entry {
     /// Whether a library ran it.
     pub fn is_library(&self) -> bool {

@@ -1,5 +1,6 @@
 //! `probe`.
 
+use super::ProbeReportArgs;
 use clap::{Args, ValueEnum};
 use metallic_kernels::DType;
 use metallic_kernels::elementwise::Activation;
@@ -30,13 +31,15 @@ Examples:
   metallic probe --from model.gguf                             what a model's steps launch
   metallic probe softmax --check --device emulator             no times: every access checked
   metallic probe --roofline                                    the limits of the device alone
+  metallic probe prefill --html page.html --history runs.sqlite  a page, and a run to compare with
+  metallic probe prefill --history runs.sqlite --compare last    what became slower since?
 
 Environment, as tools/run_matmul_probes.sh sets it:
   MATMUL_BACKENDS     families of matmul that take part, with commas between
   MATMUL_BENCH_ITERS  rounds, where --rounds is not given
   METAL_RUN           1 or true runs; 0 or false lists what would run
 
-Exit codes: 0 measured, 1 a variant failed its check or its time cannot be true, 2 wrong usage, 130 interrupted.";
+Exit codes: 0 measured, 1 a variant failed its check, its time cannot be true or grew since --compare's base, 2 wrong usage, 130 interrupted.";
 
 /// `probe`.
 #[derive(Args, Clone, Debug)]
@@ -86,6 +89,8 @@ pub struct ProbeArgs {
     /// Print every problem as a line of JSON as soon as it is measured, instead of a table
     #[arg(long, conflicts_with = "json")]
     pub jsonl: bool,
+    #[command(flatten)]
+    pub report: ProbeReportArgs,
 }
 
 /// A device of `probe`.

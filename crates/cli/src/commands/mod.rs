@@ -15,6 +15,7 @@ mod lint;
 mod logits;
 mod man;
 mod probe;
+mod probe_report;
 mod quantize;
 mod run;
 mod synth;
@@ -39,6 +40,7 @@ pub fn dispatch(cli: Cli, cancel: Cancel) -> anyhow::Result<()> {
         Command::Synth(a) => synth::run(&a, cancel),
         Command::Emulate(a) => emulate::run(&a),
         Command::Lint(a) => lint::run(&a),
+        Command::Report(a) => probe_report::run(&a),
         Command::Devices(a) => devices::run(&a),
         Command::Completions(a) => completions::run(&a),
         Command::Man(a) => man::run(&a),

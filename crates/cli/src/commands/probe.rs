@@ -5,6 +5,7 @@ mod environment;
 mod shapes;
 mod table;
 
+use super::probe_report::Sink;
 use crate::args::ProbeArgs;
 use crate::errors::Usage;
 use crate::interrupt::{self, Cancel};
@@ -45,6 +46,7 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     }
     let start = Instant::now();
     let mut report = Report { header: header(&opened), roofline: None, problems: Vec::new() };
+    let sink = Sink::open(&args.report, &report.header)?;
     let timed = !args.check && opened.has_clock();
     let mut ceiling = if timed && !args.no_roofline { device::ceiling(&opened, args)? } else { None };
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
@@ -86,13 +88,15 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     if !quiet && !args.roofline {
         table::foot(&report)?;
     }
-    emit(&report, args)?;
+    json(&report, args)?;
+    let emitted = sink.emit(std::slice::from_ref(&report))?;
     interrupt::check(cancel)?;
-    verdict(&report)
+    verdict(&report)?;
+    emitted.judge()
 }
 
-/// What becomes of a whole report: files, history, pages.
-fn emit(report: &Report, args: &ProbeArgs) -> anyhow::Result<()> {
+/// Writes the whole report, where that is asked for.
+fn json(report: &Report, args: &ProbeArgs) -> anyhow::Result<()> {
     match args.json.as_deref() {
         None => Ok(()),
         Some(path) if path == Path::new("-") => output::json(report),

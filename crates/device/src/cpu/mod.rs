@@ -1,7 +1,13 @@
 //! The CPU as a device: native kernels on a pool of pinned threads.
 
 mod buffer;
+mod condition;
 mod features;
+#[cfg(feature = "libraries")]
+mod library;
+#[cfg(not(feature = "libraries"))]
+#[path = "no_library.rs"]
+mod library;
 pub(crate) mod pool;
 mod program;
 mod queue;
@@ -15,7 +21,7 @@ use metallic_kernels::contract::{Limits, Target};
 pub use buffer::Memory;
 pub use pool::Pinning;
 
-use crate::{Buffer, Device, Error, Queue, Record};
+use crate::{Buffer, Condition, Device, Error, Queue, Record};
 
 const NAME: &str = "cpu";
 const MAX_THREADS: usize = 1024;
@@ -42,7 +48,7 @@ pub struct Cpu {
     limits: Limits,
     pool: Arc<pool::Pool>,
     weights: Mutex<buffer::Arena>,
-    brand: String,
+    described: String,
 }
 
 impl Cpu {
@@ -57,9 +63,11 @@ impl Cpu {
             return Err(Error::Threads { got: threads, max: MAX_THREADS });
         }
         let pool = Arc::new(pool::Pool::new(threads, options.pinning)?);
-        let limits = Limits { targets: vec![Target::Cpu], features, max_threads: threads, threadgroup_bytes: 0 };
+        let described = format!("{}, {threads} threads, {}", features::brand(), features.join(" "));
+        let mut limits = Limits { targets: vec![Target::Cpu], features, max_threads: threads, threadgroup_bytes: 0 };
+        library::allow(&mut limits);
         let weights = Mutex::new(buffer::Arena::new().map_err(|source| no_memory(0, source))?);
-        Ok(Cpu { limits, pool, weights, brand: features::brand() })
+        Ok(Cpu { limits, pool, weights, described })
     }
 }
 
@@ -77,7 +85,7 @@ impl Device for Cpu {
     }
 
     fn describe(&self) -> String {
-        format!("{}, {} threads, {}", self.brand, self.pool.workers(), self.limits.features.join(" "))
+        self.described.clone()
     }
 
     fn limits(&self) -> &Limits {
@@ -97,6 +105,14 @@ impl Device for Cpu {
     unsafe fn adopt(&self, bytes: &[u8], owner: Arc<dyn Any + Send + Sync>) -> Result<Buffer, Error> {
         // SAFETY: the caller's promise.
         Ok(Buffer::new(unsafe { Memory::shared(bytes, owner) }))
+    }
+
+    fn condition(&self) -> Option<Condition> {
+        condition::now()
+    }
+
+    fn cache_bytes(&self) -> Option<u64> {
+        condition::cache_bytes()
     }
 
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error> {

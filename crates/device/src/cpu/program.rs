@@ -2,6 +2,7 @@
 
 use metallic_kernels::contract::{Native, Params, Slice};
 
+use super::library;
 use crate::{Binding, Error, Record, Rows};
 
 /// A launch with nothing left to look up.
@@ -18,7 +19,11 @@ pub(super) struct Program {
 impl Program {
     pub fn resolve(record: &Record, device: &str, workers: usize) -> Result<Program, Error> {
         let v = &record.variant;
-        let native = (record.op.native)(&v.entry).ok_or_else(|| Error::Entry {
+        let native = match v.library() {
+            Some(library) => library::native(library, &v.entry),
+            None => (record.op.native)(&v.entry),
+        };
+        let native = native.ok_or_else(|| Error::Entry {
             device: device.to_owned(),
             op: record.op.name,
             variant: v.id(),

@@ -1,6 +1,6 @@
 //! The driver: its presence, its contexts, and the one place where its results are looked at.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::fmt;
 use std::sync::Arc;
 
@@ -201,6 +201,16 @@ impl Context {
         unsafe {
             call!(cuDeviceGetDefaultMemPool(&mut pool, self.device))?;
             call!(cuMemPoolSetAttribute(pool, what, (&raw mut all).cast()))
+        }
+    }
+
+    /// The device's address on the PCI bus.
+    pub fn bus(&self) -> Result<CString, Error> {
+        let mut text = [0 as c_char; 64];
+        // SAFETY: the device exists; the driver writes a string that ends in zero, inside of the array.
+        unsafe {
+            call!(cuDeviceGetPCIBusId(text.as_mut_ptr(), text.len() as c_int - 1, self.device))?;
+            Ok(CStr::from_ptr(text.as_ptr()).to_owned())
         }
     }
 

@@ -42,6 +42,34 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
+    /// A vendor's library is not on this machine, or the device was opened without it.
+    #[error("no {library}: {reason}")]
+    NoLibrary {
+        /// Name of the library.
+        library: &'static str,
+        /// Why it cannot be had.
+        reason: String,
+    },
+    /// A call of a vendor's library failed.
+    #[error("{call} failed with {status}{}", about(place))]
+    Library {
+        /// The call's name.
+        call: &'static str,
+        /// Its result.
+        status: String,
+        /// What it was about.
+        place: Place,
+    },
+    /// A vendor's library has fewer ways to do this than the one asked for.
+    #[error("algorithm {asked} was asked for; there are {count}: {place}")]
+    NoAlgorithm {
+        /// What was asked for.
+        place: Place,
+        /// Its number, from 0.
+        asked: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// A call of the driver failed.
     #[error("{call} failed with {code}{}", about(place))]
     Call {
@@ -106,9 +134,11 @@ impl Error {
     pub(super) fn during(self, what: &str) -> crate::Error {
         let device = super::NAME.to_owned();
         match self {
-            Error::NoDriver { .. } | Error::OldDriver { .. } | Error::NoDevice { .. } | Error::NoCompiler { .. } => {
-                crate::Error::Unavailable { device, reason: self.to_string() }
-            }
+            Error::NoDriver { .. }
+            | Error::OldDriver { .. }
+            | Error::NoDevice { .. }
+            | Error::NoCompiler { .. }
+            | Error::NoLibrary { .. } => crate::Error::Unavailable { device, reason: self.to_string() },
             other => crate::Error::Call { device, call: what.to_owned(), reason: other.to_string() },
         }
     }
@@ -121,6 +151,7 @@ impl Error {
                 crate::Error::Compile { device, op, variant, log: format!("{self}\n{log}") }
             }
             Error::Front(why) => crate::Error::Compile { device, op, variant, log: why.to_string() },
+            Error::NoAlgorithm { asked, count, .. } => crate::Error::NoAlgorithm { device, op, variant, asked, count },
             other => other.during(&format!("preparing {op} variant {variant}")),
         }
     }
@@ -131,6 +162,9 @@ impl Error {
             Error::Call { call, code, place: Place::Nowhere } => Error::Call { call, code, place: place.clone() },
             Error::Compiler { call, code, place: Place::Nowhere } => {
                 Error::Compiler { call, code, place: place.clone() }
+            }
+            Error::Library { call, status, place: Place::Nowhere } => {
+                Error::Library { call, status, place: place.clone() }
             }
             other => other,
         }

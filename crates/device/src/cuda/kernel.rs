@@ -1,12 +1,13 @@
 //! Loaded kernels.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUfunction_attribute_enum as Attribute};
 
 use super::driver::{Context, call};
 use super::error::{Error, Place};
+use super::packed::{Arg, Field, Packed};
 
 /// A kernel on a device, ready to be launched; clones share it.
 #[derive(Clone)]
@@ -107,13 +108,13 @@ impl Kernel {
     }
 }
 
-/// The sizes of a function's first `count` parameters. Asking for more than there are is an error of the driver, which tools that watch
+/// Where a function's first `count` parameters lie. Asking for more than there are is an error of the driver, which tools that watch
 /// its calls report.
-fn sizes(function: sys::CUfunction, count: usize) -> Result<Vec<usize>, Error> {
+fn fields(function: sys::CUfunction, count: usize) -> Result<Vec<Field>, Error> {
     let (mut offset, mut size) = (0, 0);
     let ask = |i| {
         // SAFETY: the function lives.
-        unsafe { call!(cuFuncGetParamInfo(function, i, &mut offset, &mut size)) }.map(|()| size)
+        unsafe { call!(cuFuncGetParamInfo(function, i, &mut offset, &mut size)) }.map(|()| Field { offset, size })
     };
     (0..count).map(ask).collect()
 }
@@ -130,17 +131,6 @@ impl Drop for Module {
             let _ = unsafe { call!(cuModuleUnload(self.raw)) };
         }
     }
-}
-
-/// One argument of a launch.
-#[derive(Clone, Copy, Debug)]
-pub enum Arg<'a> {
-    /// The address of device memory.
-    Address(u64),
-    /// A number of 32 bits.
-    Word(u32),
-    /// A struct by value, all of it.
-    Bytes(&'a [u8]),
 }
 
 /// How a kernel is launched.
@@ -172,7 +162,10 @@ pub struct Launch {
     kernel: Kernel,
     packed: Packed,
     shape: Shape,
-    attribute: Box<sys::CUlaunchAttribute>,
+    /// As the driver takes it, but for the stream, and for whether the attribute counts.
+    config: sys::CUlaunchConfig,
+    /// What `config` points to.
+    _attribute: Box<sys::CUlaunchAttribute>,
 }
 
 // SAFETY: what its pointers point to is its own, on the heap, and written by nobody.
@@ -188,12 +181,13 @@ impl Launch {
     pub fn new(kernel: &Kernel, shape: Shape, args: &[Arg<'_>]) -> Result<Launch, Error> {
         let place = || kernel.place().clone();
         kernel.context().bind()?;
-        let sizes = sizes(kernel.function(), args.len()).map_err(|_| Error::Arguments {
+        let fields = fields(kernel.function(), args.len()).map_err(|_| Error::Arguments {
             place: place(),
             want: "fewer".to_owned(),
             got: format!("{} parameters", args.len()),
         })?;
-        let packed = Packed::new(&sizes, args).map_err(|(want, got)| Error::Arguments { place: place(), want, got })?;
+        let packed =
+            Packed::new(&fields, args).map_err(|(want, got)| Error::Arguments { place: place(), want, got })?;
         let threads = shape.threads.iter().map(|&t| t as usize).product::<usize>();
         if threads == 0 || threads > kernel.max_threads() {
             let reason = format!("{threads} threads a block; it can have 1 to {}", kernel.max_threads());
@@ -203,8 +197,21 @@ impl Launch {
         let mut value = sys::CUlaunchAttributeValue { pad: [0; 64] };
         value.programmaticStreamSerializationAllowed = 1;
         let id = sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-        let attribute = Box::new(sys::CUlaunchAttribute { id, pad: [0; 4], value });
-        Ok(Launch { kernel: kernel.clone(), packed, shape, attribute })
+        let mut attribute = Box::new(sys::CUlaunchAttribute { id, pad: [0; 4], value });
+        let Shape { grid, threads, shared, .. } = shape;
+        let config = sys::CUlaunchConfig {
+            gridDimX: grid[0],
+            gridDimY: grid[1],
+            gridDimZ: grid[2],
+            blockDimX: threads[0],
+            blockDimY: threads[1],
+            blockDimZ: threads[2],
+            sharedMemBytes: shared,
+            hStream: std::ptr::null_mut(),
+            attrs: &raw mut *attribute,
+            numAttrs: 0,
+        };
+        Ok(Launch { kernel: kernel.clone(), packed, shape, config, _attribute: attribute })
     }
 
     /// The kernel.
@@ -225,119 +232,11 @@ impl Launch {
     /// # Errors
     /// What the driver says.
     pub unsafe fn run(&self, stream: &super::Stream, overlap: Overlap) -> Result<(), Error> {
-        let Shape { grid, threads, shared, .. } = self.shape;
         let early = self.shape.overlap == Overlap::Programmatic && overlap == Overlap::Programmatic;
-        let config = sys::CUlaunchConfig {
-            gridDimX: grid[0],
-            gridDimY: grid[1],
-            gridDimZ: grid[2],
-            blockDimX: threads[0],
-            blockDimY: threads[1],
-            blockDimZ: threads[2],
-            sharedMemBytes: shared,
-            hStream: stream.raw(),
-            attrs: (&raw const *self.attribute).cast_mut(),
-            numAttrs: u32::from(early),
-        };
-        let params = self.packed.pointers.as_ptr().cast_mut();
-        // SAFETY: parameters are of the sizes that the kernel was compiled with; the rest is the caller's promise.
+        let config = sys::CUlaunchConfig { hStream: stream.raw(), numAttrs: u32::from(early), ..self.config };
+        let params = self.packed.pointers();
+        // SAFETY: parameters lie where the kernel was compiled to find them; the rest is the caller's promise.
         unsafe { call!(cuLaunchKernelEx(&config, self.kernel.function(), params, std::ptr::null_mut())) }
             .map_err(|e| e.of(self.kernel.place()))
-    }
-}
-
-/// Parameters, and a pointer to each.
-struct Packed {
-    /// The pointers point here.
-    _values: Box<[[u64; 2]]>,
-    pointers: Box<[*mut c_void]>,
-}
-
-impl Packed {
-    /// Packs `args` for parameters of `sizes`; where they do not fit, gives what is wanted and what was got.
-    fn new(sizes: &[usize], args: &[Arg<'_>]) -> Result<Packed, (String, String)> {
-        let fits = |(size, arg): (&usize, &Arg<'_>)| match arg {
-            Arg::Address(_) => *size == 8,
-            Arg::Word(_) => *size == 4,
-            Arg::Bytes(bytes) => *size == bytes.len(),
-        };
-        if sizes.len() != args.len() || !sizes.iter().zip(args).all(fits) {
-            let bytes = |a: &Arg<'_>| match a {
-                Arg::Address(_) => "an address".to_owned(),
-                Arg::Word(_) => "4 bytes".to_owned(),
-                Arg::Bytes(bytes) => format!("{} bytes", bytes.len()),
-            };
-            let got = args.iter().map(bytes).collect::<Vec<_>>().join(", ");
-            return Err((format!("{} parameters of {sizes:?} bytes", sizes.len()), format!("{}: {got}", args.len())));
-        }
-        let units: Vec<usize> = sizes.iter().map(|s| s.div_ceil(16)).collect();
-        let mut values = vec![[0u64; 2]; units.iter().sum()].into_boxed_slice();
-        let mut rest = &mut values[..];
-        let mut pointers = Vec::with_capacity(args.len());
-        for (arg, &count) in args.iter().zip(&units) {
-            let (own, others) = rest.split_at_mut(count);
-            rest = others;
-            let at = own.as_mut_ptr().cast::<u8>();
-            pointers.push(at.cast());
-            let word;
-            let address;
-            let bytes = match arg {
-                Arg::Address(a) => {
-                    address = a.to_ne_bytes();
-                    &address[..]
-                }
-                Arg::Word(w) => {
-                    word = w.to_ne_bytes();
-                    &word[..]
-                }
-                Arg::Bytes(b) => b,
-            };
-            // SAFETY: `own` has room for as many bytes as the parameter has, which `bytes` has, as checked above.
-            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
-        }
-        Ok(Packed { _values: values, pointers: pointers.into_boxed_slice() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Arg, Packed};
-
-    /// What the driver would read of each parameter.
-    fn seen(packed: &Packed, sizes: &[usize]) -> Vec<Vec<u8>> {
-        let read = |(p, size): (&*mut std::ffi::c_void, &usize)| {
-            // SAFETY: each parameter has as many bytes as its size says.
-            unsafe { std::slice::from_raw_parts(p.cast::<u8>(), *size) }.to_vec()
-        };
-        packed.pointers.iter().zip(sizes).map(read).collect()
-    }
-
-    #[test]
-    fn every_parameter_is_where_its_pointer_says() {
-        let block: Vec<u8> = (0..128).collect();
-        let args = [Arg::Address(0x1122_3344_5566_7788), Arg::Bytes(&block[..36]), Arg::Word(7), Arg::Address(9)];
-        let sizes = [8, 36, 4, 8];
-        let packed = Packed::new(&sizes, &args).unwrap();
-        let want = [
-            0x1122_3344_5566_7788u64.to_ne_bytes().to_vec(),
-            block[..36].to_vec(),
-            7u32.to_ne_bytes().to_vec(),
-            9u64.to_ne_bytes().to_vec(),
-        ];
-        assert_eq!(seen(&packed, &sizes), want);
-        assert!(packed.pointers.iter().all(|p| (*p as usize).is_multiple_of(8)));
-    }
-
-    #[test]
-    fn wrong_arguments_are_told_apart_by_number_and_size() {
-        let block = [0u8; 128];
-        let (want, got) = Packed::new(&[8, 36], &[Arg::Address(1)]).err().unwrap();
-        assert_eq!((want.as_str(), got.as_str()), ("2 parameters of [8, 36] bytes", "1: an address"));
-        assert!(Packed::new(&[8], &[Arg::Word(1)]).is_err());
-        assert!(Packed::new(&[4], &[Arg::Address(1)]).is_err());
-        assert!(Packed::new(&[129], &[Arg::Bytes(&block)]).is_err());
-        assert!(Packed::new(&[8], &[Arg::Bytes(&block)]).is_err());
-        assert!(Packed::new(&[128], &[Arg::Bytes(&block)]).is_ok());
-        assert!(Packed::new(&[], &[]).is_ok());
     }
 }

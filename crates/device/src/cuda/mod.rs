@@ -3,6 +3,7 @@
 //! ```text
 //! program   variant -> CUDA C++ (MSL lowered, .cu as it is)        compile   text -> cubin, through the cache
 //! kernel    cubin -> a kernel, and launches of it                   queue     records -> one graph, replayed every step
+//! step      record -> a launch, or a call of a library              library   the vendor's matrix products
 //! ```
 
 mod buffer;
@@ -10,14 +11,19 @@ mod compile;
 mod driver;
 mod error;
 mod kernel;
+mod library;
+mod locate;
+mod nvml;
 pub mod nvrtc;
+mod packed;
 mod program;
 mod queue;
+mod step;
 mod stream;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metallic_kernels::contract::{Limits, Op, Target, Variant};
 
@@ -25,13 +31,14 @@ pub use buffer::Memory;
 pub use compile::{Built, Compiler, Origin};
 pub use driver::{Code, Info, list};
 pub use error::{Error, Place};
-pub use kernel::{Arg, Kernel, Launch, Overlap, Shape};
+pub use kernel::{Kernel, Launch, Overlap, Shape};
 pub use nvrtc::{Nvrtc, Source};
+pub use packed::Arg;
 pub use program::{Program, WAIT, assemble};
 pub use queue::{CudaQueue, Execution};
 pub use stream::{Event, Graph, Stream};
 
-use crate::{Buffer, Device, Queue, Record};
+use crate::{Buffer, Condition, Device, Queue, Record};
 
 const NAME: &str = "cuda";
 
@@ -42,6 +49,8 @@ pub struct Options {
     pub ordinal: usize,
     /// How queues run.
     pub execution: Execution,
+    /// Whether variants of the vendor's libraries run here, where the libraries are there. Loading them takes seconds.
+    pub libraries: bool,
 }
 
 /// An NVIDIA GPU.
@@ -53,14 +62,18 @@ pub struct Cuda {
 
 /// What the device's memory, kernels and queues have in common.
 struct Shared {
+    /// The vendor's libraries; gone before the stream that they work on.
+    libraries: Option<library::Libraries>,
     stream: Stream,
     context: Arc<driver::Context>,
     info: Info,
     arch: String,
     compiler: Compiler,
     /// Kernels by what makes them, for as long as the device is open.
-    kernels: Mutex<HashMap<String, queue::Resolved>>,
+    kernels: Mutex<HashMap<String, step::Resolved>>,
     staging: Mutex<Option<buffer::Staging>>,
+    /// What tells the device's state; loaded when first asked.
+    nvml: OnceLock<Option<nvml::Nvml>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,13 +107,18 @@ impl Cuda {
         let compiler = Compiler::new()?;
         context.keep_memory()?;
         let capability = info.capability.0 * 10 + info.capability.1;
+        let libraries = options.libraries.then(|| library::Libraries::find(compiler.nvrtc().path()));
+        let mut targets = vec![Target::Msl, Target::Cuda];
+        targets.extend(libraries.as_ref().map(|_| Target::Library));
+        let architectures = ARCHITECTURES.iter().filter(|(c, _)| *c <= capability).map(|(_, name)| *name);
         let limits = Limits {
-            targets: vec![Target::Msl, Target::Cuda],
-            features: ARCHITECTURES.iter().filter(|(c, _)| *c <= capability).map(|(_, name)| *name).collect(),
+            targets,
+            features: architectures.chain(libraries.iter().flat_map(library::Libraries::features)).collect(),
             max_threads: info.max_threads,
             threadgroup_bytes: info.shared,
         };
         let shared = Shared {
+            libraries,
             stream: Stream::new(&context)?,
             context,
             arch: info.arch(),
@@ -108,6 +126,7 @@ impl Cuda {
             compiler,
             kernels: Mutex::default(),
             staging: Mutex::default(),
+            nvml: OnceLock::new(),
         };
         Ok(Cuda { shared: Arc::new(shared), limits, execution: options.execution })
     }
@@ -168,7 +187,8 @@ impl Device for Cuda {
 
     fn describe(&self) -> String {
         let (major, minor) = self.shared.compiler.nvrtc().version();
-        format!("{}, NVRTC {major}.{minor}", self.shared.info)
+        let libraries = self.shared.libraries.as_ref().map(|l| format!(", {l}")).unwrap_or_default();
+        format!("{}, NVRTC {major}.{minor}{libraries}", self.shared.info)
     }
 
     fn limits(&self) -> &Limits {
@@ -185,14 +205,23 @@ impl Device for Cuda {
         })
     }
 
+    fn condition(&self) -> Option<Condition> {
+        let open = || nvml::Nvml::open(&self.shared.context.bus().ok()?);
+        self.shared.nvml.get_or_init(open).as_ref().map(nvml::Nvml::condition)
+    }
+
+    fn cache_bytes(&self) -> Option<u64> {
+        Some(self.shared.info.cache as u64)
+    }
+
     fn prepare(&self, variants: &[(&'static Op, Arc<Variant>)]) {
         let ours = |v: &Variant| matches!(v.target(), Target::Msl | Target::Cuda);
         let mut list: Vec<_> = variants.iter().filter(|(_, v)| ours(v)).collect();
         let mut names = HashSet::new();
-        list.retain(|(op, v)| names.insert(queue::Resolved::name(op, v)));
+        list.retain(|(op, v)| names.insert(step::Resolved::name(op, v)));
         // Whatever fails here fails again, and is told, when a queue asks for it.
         let _ = self.parallel(list.len(), &|i| {
-            let _ = queue::Resolved::of(&self.shared, list[i].0, &list[i].1);
+            let _ = step::Resolved::of(&self.shared, list[i].0, &list[i].1);
         });
     }
 
@@ -247,6 +276,20 @@ mod tests {
                 assert!(matches!(none.err(), Some(crate::Error::Unavailable { .. })));
             }
         }
+    }
+
+    #[test]
+    fn a_device_tells_its_state() {
+        let Ok(cuda) = Cuda::new(&Options::default()).inspect_err(|why| eprintln!("REFUSED: {why}")) else { return };
+        assert!(cuda.cache_bytes().is_some_and(|b| b > 1 << 20), "{:?}", cuda.cache_bytes());
+        let Some(state) = cuda.condition() else {
+            return eprintln!("REFUSED: no libnvidia-ml, or it hides the device");
+        };
+        eprintln!("{state:?}");
+        assert!(state.clock.is_none_or(|mhz| (100..5000).contains(&mhz)));
+        assert!(state.memory_clock.is_none_or(|mhz| (100..20_000).contains(&mhz)));
+        assert!(state.temperature.is_none_or(|t| (5..110).contains(&t)));
+        assert!(state.power.is_none_or(|w| (5.0..2000.0).contains(&w)));
     }
 
     #[test]

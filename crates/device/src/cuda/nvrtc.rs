@@ -7,6 +7,7 @@ use libloading::Library;
 
 use super::driver::reason;
 use super::error::{Error, Place};
+use super::locate::{MAJORS, candidates};
 
 type Status = c_int;
 type Raw = *mut c_void;
@@ -85,7 +86,7 @@ impl Nvrtc {
     /// [`Error::NoCompiler`] where there is none.
     pub fn load() -> Result<Nvrtc, Error> {
         let chosen = std::env::var_os("METALLIC_NVRTC").filter(|v| !v.is_empty()).map(PathBuf::from);
-        Nvrtc::first_of(&chosen.map_or_else(candidates, |path| vec![path]))
+        Nvrtc::first_of(&chosen.map_or_else(|| candidates(&MAJORS.map(name)), |path| vec![path]))
     }
 
     /// Loads the first of `paths` that is a compiler.
@@ -102,7 +103,7 @@ impl Nvrtc {
         }
         let tried = match paths {
             [one] => format!("{} cannot be loaded", one.display()),
-            _ => format!("{} is not in the loader's path nor in a toolkit's folder", name(NEWEST)),
+            _ => format!("{} is not in the loader's path nor in a toolkit's folder", name(MAJORS[0])),
         };
         Err(Error::NoCompiler { tried, reason })
     }
@@ -264,27 +265,8 @@ fn rejected(source: &Source<'_>, log: String) -> Error {
     Error::Program { place, message, log }
 }
 
-const NEWEST: u32 = 13;
-
 fn name(major: u32) -> String {
     if cfg!(target_os = "windows") { format!("nvrtc64_{major}0_0.dll") } else { format!("libnvrtc.so.{major}") }
-}
-
-/// Where NVRTC may be, best first: names for the system's loader, then a toolkit's folders.
-fn candidates() -> Vec<PathBuf> {
-    let names: Vec<String> = [NEWEST, NEWEST - 1].into_iter().map(name).collect();
-    let mut paths: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
-    let homes = ["CUDA_HOME", "CUDA_PATH"].iter().filter_map(std::env::var_os).map(PathBuf::from);
-    for home in homes.chain([PathBuf::from("/usr/local/cuda")]) {
-        for folder in ["lib64", "lib", "bin"] {
-            paths.extend(names.iter().map(|n| home.join(folder).join(n)));
-        }
-    }
-    if cfg!(debug_assertions) {
-        let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/nvrtc/nvidia/cu13/lib");
-        paths.push(wheels.join(name(NEWEST)));
-    }
-    paths
 }
 
 /// The file that a loaded function comes from.

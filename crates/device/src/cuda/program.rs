@@ -36,6 +36,9 @@ const ENTRY_BEGIN: &str = "MSL_ENTRY_BEGIN";
 /// The same statement where a kernel puts it itself, after its first loads of weights.
 const INPUTS_READY: &str = "MSL_INPUTS_READY";
 
+/// A function of the support library: sixteen bytes that are read once.
+const LOAD_ONCE: &str = "MSL_LOAD_ONCE";
+
 /// Every lane takes part in every SIMD function: the emulator reports variants of which that is not so, and threadgroups are whole SIMD
 /// groups.
 const CONVERGED: &str = "MSL_SIMD_CONVERGED";
@@ -63,7 +66,7 @@ impl Program {
 
     fn msl(op: &Op, variant: &Variant, text: &source::Text, overlap: Overlap) -> Result<Program, Error> {
         let mut macros: Vec<_> = text.macros.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        macros.push((INPUTS_READY, INPUTS_READY));
+        macros.extend([(INPUTS_READY, INPUTS_READY), (LOAD_ONCE, LOAD_ONCE)]);
         let loader = |name: &str, _: IncludeForm, from: &str| {
             source::include(from, name).map(|(name, text)| Included { name, text: text.into_owned() })
         };

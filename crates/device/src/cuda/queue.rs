@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use metallic_kernels::contract::{Op, Variant};
-use metallic_msl::Param;
-
+use super::Shared;
 use super::buffer::Memory;
 use super::error::{Error, Place};
-use super::kernel::{Arg, Kernel, Launch, Overlap, Shape};
-use super::program::Program;
+use super::kernel::{Launch, Overlap};
+use super::step::{COUNTS, Step, offset, prepare};
 use super::stream::{Event, Graph, Stream};
-use super::{NAME, Shared, lock};
 use crate::{Launched, Queue, Record, Rows, StepRows, Timing};
 
 /// How a queue gives its launches to the device.
@@ -26,41 +23,12 @@ pub enum Execution {
     Each,
 }
 
-/// A kernel with what its program takes.
-#[derive(Clone)]
-pub(super) struct Resolved {
-    kernel: Kernel,
-    params: Option<Arc<[Param]>>,
-    overlap: Overlap,
-}
-
-impl Resolved {
-    /// The kernel of `variant`, made where it is not known yet.
-    pub(super) fn of(shared: &Shared, op: &Op, variant: &Variant) -> Result<Resolved, Error> {
-        let name = Resolved::name(op, variant);
-        if let Some(known) = lock(&shared.kernels).get(&name) {
-            return Ok(known.clone());
-        }
-        let program = Program::of(op, variant, shared.info.capability)?;
-        let kernel = shared.kernel(&program.source(&shared.arch))?;
-        let made = Resolved { kernel, params: program.params.map(Arc::from), overlap: program.overlap };
-        lock(&shared.kernels).insert(name, made.clone());
-        Ok(made)
-    }
-
-    /// What tells kernels apart.
-    pub(super) fn name(op: &Op, variant: &Variant) -> String {
-        let Variant { source, entry, knobs, .. } = variant;
-        format!("{} {source} {entry} {knobs:?}", op.name)
-    }
-}
-
 /// Launches, the row counts that they read, and the graph that runs them.
 pub struct CudaQueue {
     graph: Option<Graph>,
     /// The graph with a time noted between launches, and those times; made when first asked for.
     timed: Option<(Graph, Vec<Event>)>,
-    launches: Vec<Launch>,
+    steps: Vec<Step>,
     execution: Execution,
     /// What the step's row counts on the device are: 32 bits each.
     current: Option<StepRows>,
@@ -72,10 +40,6 @@ pub struct CudaQueue {
     shared: Arc<Shared>,
 }
 
-/// Bytes of a queue's own memory: the two row counts, and from `ABSENT` on zeros for absent operands.
-const COUNTS: usize = 256;
-const ABSENT: u64 = 128;
-
 impl CudaQueue {
     pub(super) fn new(
         shared: &Arc<Shared>,
@@ -84,11 +48,13 @@ impl CudaQueue {
     ) -> Result<CudaQueue, crate::Error> {
         let making = |e: Error| e.during("making a queue");
         let counts = Memory::zeroed(shared, COUNTS).map_err(making)?;
-        let launches = records.iter().map(|r| prepare(shared, &counts, r)).collect::<Result<Vec<_>, _>>()?;
+        let behind = std::iter::once(None).chain(records.iter().map(Some));
+        let steps = behind.zip(records).map(|(behind, r)| prepare(shared, &counts, behind, r));
+        let steps = steps.collect::<Result<Vec<_>, _>>()?;
         let mut queue = CudaQueue {
             graph: None,
             timed: None,
-            launches,
+            steps,
             execution,
             current: None,
             counts,
@@ -96,7 +62,7 @@ impl CudaQueue {
             records: records.to_vec(),
             shared: shared.clone(),
         };
-        if !queue.launches.is_empty() {
+        if !queue.steps.is_empty() {
             queue.graph = Some(queue.graph(Overlap::Programmatic).map_err(making)?);
         }
         Ok(queue)
@@ -116,9 +82,12 @@ impl CudaQueue {
         &self.shared.stream
     }
 
-    /// Launches in it.
-    pub fn launches(&self) -> &[Launch] {
-        &self.launches
+    /// Launches of our kernels in it; what libraries run is not told.
+    pub fn launches(&self) -> impl Iterator<Item = &Launch> {
+        self.steps.iter().filter_map(|s| match s {
+            Step::Kernel(launch) => Some(launch),
+            Step::Library(_) => None,
+        })
     }
 
     /// Tells the device how many rows the next runs have.
@@ -160,10 +129,10 @@ impl CudaQueue {
     }
 
     fn each(&self, overlap: Overlap) -> Result<(), Error> {
-        self.launches.iter().try_for_each(|l| {
+        self.steps.iter().try_for_each(|s| {
             // SAFETY: records keep the operands' memory as long as this queue, which waits before it goes; sizes are the
             // op's, which checked them.
-            unsafe { l.run(&self.shared.stream, overlap) }
+            unsafe { s.run(&self.shared.stream, overlap) }
         })
     }
 
@@ -178,10 +147,10 @@ impl CudaQueue {
         match self.execution {
             Execution::Graph => self.replay(),
             Execution::Stream => self.launch(),
-            Execution::Each => self.launches.iter().try_for_each(|l| {
+            Execution::Each => self.steps.iter().try_for_each(|s| {
                 // SAFETY: as in `each`.
-                unsafe { l.run(&self.shared.stream, Overlap::Serial) }?;
-                self.shared.stream.wait().map_err(|e| e.of(l.kernel().place()))
+                unsafe { s.run(&self.shared.stream, Overlap::Serial) }?;
+                self.shared.stream.wait().map_err(|e| e.of(s.place()))
             }),
         }
     }
@@ -196,8 +165,8 @@ impl CudaQueue {
 
     /// What an error that only shows at the end is about.
     fn place(&self) -> Place {
-        match &self.launches[..] {
-            [one] => one.kernel().place().clone(),
+        match &self.steps[..] {
+            [one] => one.place().clone(),
             several => Place::Among { launches: several.len() },
         }
     }
@@ -205,15 +174,14 @@ impl CudaQueue {
     fn measure(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error> {
         self.set_rows(rows)?;
         if self.timed.is_none() {
-            let events = (0..=self.launches.len())
-                .map(|_| Event::new(&self.shared.context))
-                .collect::<Result<Vec<_>, Error>>()?;
+            let events =
+                (0..=self.steps.len()).map(|_| Event::new(&self.shared.context)).collect::<Result<Vec<_>, Error>>()?;
             let stream = &self.shared.stream;
             let graph = stream.capture::<Error>(|| {
-                for (l, event) in self.launches.iter().zip(&events) {
+                for (step, event) in self.steps.iter().zip(&events) {
                     stream.record_in_graph(event)?;
                     // SAFETY: as in `each`.
-                    unsafe { l.run(stream, Overlap::Serial) }?;
+                    unsafe { step.run(stream, Overlap::Serial) }?;
                 }
                 events.last().map_or(Ok(()), |e| stream.record_in_graph(e))
             })?;
@@ -250,58 +218,6 @@ impl Queue for CudaQueue {
     }
 
     fn launched(&self) -> Vec<Launched> {
-        let of = |(r, l): (&Record, &Launch)| {
-            let Shape { grid, threads, .. } = *l.shape();
-            Launched { variant: r.variant.id(), entry: l.kernel().entry().to_owned(), grid, threads }
-        };
-        self.records.iter().zip(&self.launches).map(of).collect()
+        self.records.iter().zip(&self.steps).map(|(record, step)| step.launched(record)).collect()
     }
-}
-
-fn offset(rows: Rows) -> u64 {
-    match rows {
-        Rows::Tokens => 0,
-        Rows::Outputs => 4,
-    }
-}
-
-/// A record's launch, with nothing left to look up.
-fn prepare(shared: &Arc<Shared>, counts: &Memory, record: &Record) -> Result<Launch, crate::Error> {
-    let foreign = |operand| crate::Error::Foreign { device: NAME.to_owned(), op: record.op.name, operand };
-    let mut addresses = Vec::with_capacity(record.operands.len());
-    for (i, b) in record.operands.iter().enumerate() {
-        addresses.push(match &b.buffer {
-            None => counts.address() + ABSENT,
-            Some(buffer) => {
-                let memory = buffer.memory::<Memory>().filter(|m| m.is_of(shared)).ok_or_else(|| foreign(i))?;
-                memory.address() + b.offset as u64
-            }
-        });
-    }
-    let make = || -> Result<Launch, Error> {
-        let resolved = Resolved::of(shared, record.op, &record.variant)?;
-        let bytes: &[u8; 128] = record.params.get();
-        let operands = addresses.len();
-        let params = Arg::Bytes(&bytes[..record.op.params.bytes.min(bytes.len())]);
-        let rows = Arg::Address(counts.address() + offset(record.rows));
-        let refuse = |reason: String| Error::Launch { place: resolved.kernel.place().clone(), reason };
-        let args = match &resolved.params {
-            None => addresses.iter().map(|&a| Arg::Address(a)).chain([params, rows]).collect(),
-            Some(list) => list
-                .iter()
-                .map(|p| match *p {
-                    Param::Inline { index, .. } if index as usize == operands => Ok(params),
-                    Param::Buffer { index } if index as usize == operands + 1 => Ok(rows),
-                    Param::Buffer { index } if (index as usize) < operands => {
-                        Ok(Arg::Address(addresses[index as usize]))
-                    }
-                    other => Err(refuse(format!("{other:?} is none of the op's {operands} operands"))),
-                })
-                .collect::<Result<Vec<_>, _>>()?,
-        };
-        let geometry = record.variant.geometry(&record.key)?;
-        let shape = Shape { grid: geometry.grid, threads: geometry.threads, shared: 0, overlap: resolved.overlap };
-        Launch::new(&resolved.kernel, shape, &args)
-    };
-    make().map_err(|e| e.preparing(record))
 }

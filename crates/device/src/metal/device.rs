@@ -19,6 +19,7 @@ use objc2_metal::{
 };
 
 use super::buffer::{Arena, Memory};
+use super::mps;
 use super::program::Programs;
 use super::queue::MetalQueue;
 use super::{NAME, Options};
@@ -217,9 +218,14 @@ impl Metal {
         let context = Arc::new(Context::new()?);
         let device = &context.device.0;
         let threads = device.maxThreadsPerThreadgroup();
+        let (mut targets, mut features) = (vec![Target::Msl], features(&context));
+        if options.libraries {
+            targets.push(Target::Library);
+            features.extend(mps::supports(device).then_some(mps::LIBRARY));
+        }
         let limits = Limits {
-            targets: vec![Target::Msl],
-            features: features(&context),
+            targets,
+            features,
             max_threads: threads.width,
             threadgroup_bytes: device.maxThreadgroupMemoryLength(),
         };

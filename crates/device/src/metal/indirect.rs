@@ -27,7 +27,7 @@ impl Indirect {
     /// Records `launches`, whose arguments and row counts lie in `arguments`: a recorded launch has no bytes of its own.
     pub fn record(
         context: &Arc<Context>,
-        launches: &[Launch],
+        launches: &[&Launch],
         arguments: &ProtocolObject<dyn MTLBuffer>,
     ) -> Result<Indirect, Error> {
         let descriptor = MTLIndirectCommandBufferDescriptor::new();

@@ -2,7 +2,7 @@
 //!
 //! A plan is one command buffer with one concurrent compute encoder: launches overlap, with a memory barrier only where one
 //! touches what an earlier one wrote. Where every pipeline allows it, the launches are recorded once into an indirect command buffer,
-//! and a step costs one call. Operands are buffers 0 to k-1, the op's arguments buffer k, the row count buffer k+1.
+//! and a step costs one call. A library's product makes its own encoder between ours. Operands are buffers 0 to k-1, the op's arguments buffer k, the row count buffer k+1.
 
 #[cfg(any(target_vendor = "apple", metal_check, test))]
 mod barriers;
@@ -12,6 +12,8 @@ mod buffer;
 mod device;
 #[cfg(any(target_vendor = "apple", metal_check))]
 mod indirect;
+#[cfg(any(target_vendor = "apple", metal_check))]
+mod mps;
 #[cfg(any(target_vendor = "apple", metal_check))]
 mod program;
 #[cfg(any(target_vendor = "apple", metal_check))]
@@ -54,6 +56,8 @@ pub struct Options {
     pub encoding: Encoding,
     /// How kernels are compiled.
     pub math: Math,
+    /// Whether variants of Metal Performance Shaders run here.
+    pub libraries: bool,
 }
 
 /// The system's default Metal device.

@@ -1,24 +1,26 @@
 //! A resolved plan on a Metal device: one command buffer a step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use metallic_kernels::contract::Params;
+use metallic_kernels::contract::{Params, Target};
 use objc2::rc::Retained;
 use objc2::runtime::ProtocolObject;
 use objc2_foundation::NSString;
 use objc2_metal::{
-    MTLBarrierScope, MTLBuffer, MTLCommandBuffer, MTLCommandEncoder, MTLComputeCommandEncoder, MTLDispatchType,
-    MTLResourceUsage, MTLSize,
+    MTLBarrierScope, MTLBuffer, MTLCommandBuffer, MTLCommandEncoder, MTLComputeCommandEncoder, MTLDevice,
+    MTLDispatchType, MTLEvent, MTLResourceUsage, MTLSize,
 };
 
 use super::barriers::{Barriers, Touch};
 use super::buffer::Memory;
-use super::device::{Context, failed, refused};
+use super::device::{Context, Held, failed, refused};
 use super::indirect::Indirect;
+use super::mps;
 use super::program::{Program, Programs};
 use super::timing::Timing;
 use super::{Encoding, NAME};
-use crate::{Error, Queue, Record, Rows, StepRows};
+use crate::{Error, Launched, Queue, Record, Rows, StepRows};
 
 /// Offsets of buffers in the `constant` address space are multiples of this on every Metal device.
 pub(super) const SLOT: usize = 256;
@@ -42,6 +44,39 @@ pub(super) struct Launch {
     max_rows: usize,
 }
 
+/// What a queue encodes for a record.
+enum Step {
+    /// A kernel of ours.
+    Kernel(Launch),
+    /// Apple's.
+    Library(mps::Call),
+}
+
+impl Step {
+    fn rows(&self) -> (Rows, usize) {
+        match self {
+            Step::Kernel(launch) => (launch.rows, launch.max_rows),
+            Step::Library(call) => (call.rows, call.max_rows),
+        }
+    }
+
+    fn kernel(&self) -> Option<&Launch> {
+        match self {
+            Step::Kernel(launch) => Some(launch),
+            Step::Library(_) => None,
+        }
+    }
+
+    fn launched(&self, record: &Record) -> Launched {
+        let size = |s: &MTLSize| [s.width, s.height, s.depth].map(|n| n as u32);
+        let (entry, grid, threads) = match self {
+            Step::Kernel(launch) => (record.variant.entry.as_str(), size(&launch.grid), size(&launch.threads)),
+            Step::Library(_) => (mps::ENTRY, [0; 3], [0; 3]),
+        };
+        Launched { variant: record.variant.id(), entry: entry.to_owned(), grid, threads }
+    }
+}
+
 /// Byte of a row count in the arguments.
 pub(super) fn rows_slot(rows: Rows) -> usize {
     match rows {
@@ -63,11 +98,13 @@ fn bytes(params: &Params) -> &[u8] {
 /// Launches, their arguments, and how they reach the GPU.
 pub(super) struct MetalQueue {
     context: Arc<Context>,
-    launches: Vec<Launch>,
+    steps: Vec<Step>,
     /// Row counts, then every launch's arguments, in slots; the last slot stands in for absent operands.
     arguments: Memory,
     indirect: Option<Indirect>,
     timing: Timing,
+    /// Orders a library's encoders and ours, since memory is untracked; the number is the last one signalled.
+    event: (Held<dyn MTLEvent>, AtomicU64),
     /// Keeps the operands' memory alive.
     records: Vec<Record>,
 }
@@ -85,29 +122,97 @@ impl MetalQueue {
         let arguments = Memory::shared(context, params_slot(records.len()) + SLOT)?;
         let dummy = (arguments.buffer.0.clone(), params_slot(records.len()));
         let mut barriers = Barriers::default();
-        let mut launches = Vec::with_capacity(records.len());
+        let mut steps = Vec::with_capacity(records.len());
         for (i, record) in records.iter().enumerate() {
+            if record.variant.target() == Target::Library {
+                // Everything before it is done when it begins, and it when anything after it does.
+                barriers = Barriers::default();
+                steps.push(Step::Library(mps::Call::new(context, record)?));
+                continue;
+            }
             crate::Memory::write(&arguments, params_slot(i), bytes(&record.params))?;
-            launches.push(resolve(record, programs, &dummy, &mut barriers)?);
+            steps.push(Step::Kernel(resolve(record, programs, &dummy, &mut barriers)?));
         }
-        let obstacle = launches.iter().find(|l| !l.program.indirect).map(|l| l.label.to_string());
+        let obstacle = steps.iter().find_map(|s| match s {
+            Step::Kernel(launch) => (!launch.program.indirect).then(|| launch.label.to_string()),
+            Step::Library(_) => Some(mps::ENTRY.to_owned()),
+        });
         let indirect = match (encoding, obstacle) {
             (Encoding::Direct, _) | (Encoding::Auto, Some(_)) => None,
             (Encoding::Indirect, Some(launch)) => {
-                let why = format!("the pipeline of {launch} cannot be launched from one");
+                let why = format!("{launch} cannot be launched from one");
                 return Err(failed("newIndirectCommandBuffer", why));
             }
-            (_, None) if launches.is_empty() => None,
-            (_, None) => Some(Indirect::record(context, &launches, &arguments.buffer.0)?),
+            (_, None) if steps.is_empty() => None,
+            (_, None) => {
+                let launches: Vec<_> = steps.iter().filter_map(Step::kernel).collect();
+                Some(Indirect::record(context, &launches, &arguments.buffer.0)?)
+            }
         };
-        let timing = Timing::new(context, launches.len())?;
+        let timing = Timing::new(context, steps.len())?;
+        let event = context.device.0.newEvent().ok_or_else(|| refused("newEvent"))?;
+        let event = (Held(event), AtomicU64::new(0));
         let (context, records) = (context.clone(), records.to_vec());
-        Ok(MetalQueue { context, launches, arguments, indirect, timing, records })
+        Ok(MetalQueue { context, steps, arguments, indirect, timing, event, records })
+    }
+
+    /// A compute encoder for launches of ours.
+    fn encoder(
+        &self,
+        commands: &ProtocolObject<dyn MTLCommandBuffer>,
+    ) -> Result<Retained<ProtocolObject<dyn MTLComputeCommandEncoder>>, Error> {
+        let encoder = commands
+            .computeCommandEncoderWithDispatchType(MTLDispatchType::Concurrent)
+            .ok_or_else(|| refused("computeCommandEncoder"))?;
+        encoder.setLabel(Some(&NSString::from_str("plan")));
+        self.hold(&encoder);
+        Ok(encoder)
+    }
+
+    /// What comes after in `commands` begins when what came before has ended. No encoder is open.
+    fn order(&self, commands: &ProtocolObject<dyn MTLCommandBuffer>) {
+        let (event, last) = &self.event;
+        let value = last.fetch_add(1, Ordering::Relaxed) + 1;
+        commands.encodeSignalEvent_value(&event.0, value);
+        commands.encodeWaitForEvent_value(&event.0, value);
+    }
+
+    /// Encodes every step of which there are rows.
+    fn encode_all(&self, commands: &ProtocolObject<dyn MTLCommandBuffer>, rows: StepRows) -> Result<(), Error> {
+        let mut open = None;
+        for step in self.steps.iter().filter(|s| rows.of(s.rows().0) > 0) {
+            match step {
+                Step::Kernel(launch) => {
+                    let encoder = match open.take() {
+                        Some(encoder) => encoder,
+                        None => self.encoder(commands)?,
+                    };
+                    if launch.waits {
+                        encoder.memoryBarrierWithScope(MTLBarrierScope::Buffers);
+                    }
+                    self.encode(&encoder, launch);
+                    open = Some(encoder);
+                }
+                Step::Library(call) => {
+                    if let Some(encoder) = open.take() {
+                        encoder.endEncoding();
+                    }
+                    self.order(commands);
+                    call.encode(commands);
+                    self.order(commands);
+                }
+            }
+        }
+        if let Some(encoder) = open {
+            encoder.endEncoding();
+        }
+        Ok(())
     }
 
     /// Puts the row counts where kernels read them.
     fn set_rows(&self, rows: StepRows) -> Result<(), Error> {
-        assert!(self.launches.iter().all(|l| rows.of(l.rows) <= l.max_rows), "more rows than the plan was made for");
+        let fits = |(which, most): (Rows, usize)| rows.of(which) <= most;
+        assert!(self.steps.iter().map(Step::rows).all(fits), "more rows than the plan was made for");
         for which in [Rows::Tokens, Rows::Outputs] {
             let count = u32::try_from(rows.of(which)).map_err(|e| failed("a row count", e.to_string()))?;
             crate::Memory::write(&self.arguments, rows_slot(which), &count.to_ne_bytes())?;
@@ -219,21 +324,9 @@ impl Queue for MetalQueue {
     fn run(&mut self, rows: StepRows) -> Result<(), Error> {
         self.set_rows(rows)?;
         self.context.submit("a plan", |commands| {
-            let encoder = commands
-                .computeCommandEncoderWithDispatchType(MTLDispatchType::Concurrent)
-                .ok_or_else(|| refused("computeCommandEncoder"))?;
-            encoder.setLabel(Some(&NSString::from_str("plan")));
-            self.hold(&encoder);
-            if let Some(indirect) = &self.indirect {
-                indirect.execute(&encoder);
-            } else {
-                for launch in self.launches.iter().filter(|l| rows.of(l.rows) > 0) {
-                    if launch.waits {
-                        encoder.memoryBarrierWithScope(MTLBarrierScope::Buffers);
-                    }
-                    self.encode(&encoder, launch);
-                }
-            }
+            let Some(indirect) = &self.indirect else { return self.encode_all(commands, rows) };
+            let encoder = self.encoder(commands)?;
+            indirect.execute(&encoder);
             encoder.endEncoding();
             Ok(())
         })?;
@@ -242,11 +335,31 @@ impl Queue for MetalQueue {
 
     fn profile(&mut self, rows: StepRows, seconds: &mut [f64]) -> Result<(), Error> {
         self.set_rows(rows)?;
-        let launches: Vec<usize> = (0..self.launches.len()).filter(|&i| rows.of(self.launches[i].rows) > 0).collect();
-        self.timing.measure(&self.context, &launches, seconds, &|encoder, i| {
-            encoder.setLabel(Some(&self.launches[i].label));
-            self.hold(encoder);
-            self.encode(encoder, &self.launches[i]);
-        })
+        let steps: Vec<usize> = (0..self.steps.len()).filter(|&i| rows.of(self.steps[i].rows().0) > 0).collect();
+        let both_ours = |a: &usize, b: &usize| [a, b].iter().all(|&&i| self.steps[i].kernel().is_some());
+        for part in steps.chunk_by(both_ours) {
+            if let Step::Library(call) = &self.steps[part[0]] {
+                let took = self.context.submit(mps::ENTRY, |commands| {
+                    call.encode(commands);
+                    Ok(())
+                })?;
+                if let Some(s) = seconds.get_mut(part[0]) {
+                    *s += took;
+                }
+                continue;
+            }
+            self.timing.measure(&self.context, part, seconds, &|encoder, i| {
+                if let Step::Kernel(launch) = &self.steps[i] {
+                    encoder.setLabel(Some(&launch.label));
+                    self.hold(encoder);
+                    self.encode(encoder, launch);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn launched(&self) -> Vec<Launched> {
+        self.records.iter().zip(&self.steps).map(|(record, step)| step.launched(record)).collect()
     }
 }

@@ -247,13 +247,11 @@ impl Edits {
                 text.push_str(&format!("MSL_THREADGROUP(({ty}), {}, ({dims})); ", s.text(name)));
             }
             for pointer in &d.pointers {
-                let plain = self.render(p, pointer.clone());
-                if pointer.clone().any(|k| s.is(k, sym::STAR) || s.is(k, sym::AMP)) {
-                    text.push_str(&format!("{ty} {plain}; "));
-                } else {
-                    let d = s.error(pointer.start, "a threadgroup variable cannot be initialized where it is declared");
-                    self.problems.push((pointer.start, d));
-                }
+                text.push_str(&format!("{ty} {}; ", self.render(p, pointer.clone())));
+            }
+            for piece in &d.initialized {
+                let d = s.error(piece.start, "a threadgroup variable cannot be initialized where it is declared");
+                self.problems.push((piece.start, d));
             }
             d.range.clone().for_each(|k| self.drop(k));
             self.text(d.range.start, text.trim_end());

@@ -19,6 +19,8 @@ pub(crate) struct ThreadgroupDeclaration {
     pub variables: Vec<Declarator>,
     /// Pointers and references to threadgroup memory, which live elsewhere.
     pub pointers: Vec<Range<usize>>,
+    /// Variables with an initializer, which the specification does not allow.
+    pub initialized: Vec<Range<usize>>,
 }
 
 impl Program {
@@ -52,16 +54,24 @@ impl Program {
             end = s.after(end);
         }
         let (ty, _) = s.type_end(start, end);
-        let (mut variables, mut pointers) = (Vec::new(), Vec::new());
+        let (mut variables, mut pointers, mut initialized) = (Vec::new(), Vec::new(), Vec::new());
         for piece in s.split(ty, end) {
             let d = s.declarator(piece.start, piece.end);
-            if d.indirect() || d.end != piece.end {
+            if d.indirect() {
                 pointers.push(piece);
+            } else if d.end != piece.end {
+                initialized.push(piece);
             } else {
                 variables.push(d);
             }
         }
-        let found = variables.iter().any(|v| v.name.is_some());
-        found.then_some(ThreadgroupDeclaration { range: start..end + 1, ty: start..ty, variables, pointers })
+        let found = variables.iter().any(|v| v.name.is_some()) || !initialized.is_empty();
+        found.then_some(ThreadgroupDeclaration {
+            range: start..end + 1,
+            ty: start..ty,
+            variables,
+            pointers,
+            initialized,
+        })
     }
 }

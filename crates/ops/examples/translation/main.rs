@@ -6,7 +6,6 @@
 //! Outputs are poisoned and checked against sums in f64 before anything is timed. `--every` takes every variant that accepts the
 //! shape, not only the first. `--sweep` tries the knobs of the matvec against cuBLAS, listed in the manifest or not.
 
-mod cublas;
 mod matvec;
 mod measure;
 mod softmax;
@@ -53,7 +52,7 @@ fn run() -> Result<(), Any> {
             other => return Err(format!("{other:?} is none of matvec, softmax, --every, --rounds N, --sweep").into()),
         }
     }
-    let cuda = Cuda::new(&Options::default())?;
+    let cuda = Cuda::new(&Options { libraries: true, ..Options::default() })?;
     println!("{}; {} rounds; us a launch", cuda.describe(), asked.rounds);
     let wanted = |name: &str| only.as_deref().is_none_or(|o| o == name);
     if wanted("softmax") {

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use half::f16;
 
-use metallic_device::cuda::{Arg, Cuda, Overlap, Program};
+use metallic_device::cuda::{Arg, Cuda, CudaQueue, Overlap, Program};
 use metallic_device::{Binding, Buffer, Device, Record, Rows, StepRows};
 use metallic_kernels::DType;
 use metallic_kernels::contract::{Flags, Key, Layout, Params, Variant};
 use metallic_kernels::matmul::{self, MatmulParams};
 
-use crate::cublas::Cublas;
 use crate::measure::{self, Candidate};
 use crate::twin::Twin;
 use crate::{Any, Asked, COLD, overlaps, report};
@@ -37,13 +36,9 @@ struct Problem {
 
 /// Times every shape.
 pub fn run(cuda: &Cuda, asked: &Asked) -> Result<(), Any> {
-    let workspace = cuda.alloc(32 << 20)?;
-    let address = cuda.address(&workspace).ok_or("memory of another device")?;
-    let cublas =
-        Cublas::open(cuda.stream(), (address, workspace.len())).inspect_err(|e| println!("no cuBLAS: {e}")).ok();
-    if let Some(c) = &cublas {
-        println!("cuBLAS {}", c.version);
-    }
+    let listed = matmul::OP.variants()?.into_iter().find(|v| v.id() == "cublas/baseline").map(Arc::new);
+    let there = |v: &Arc<Variant>| v.supports.features.iter().all(|f| cuda.limits().features.contains(&f.as_str()));
+    let cublas = listed.filter(there);
     for (n, k, biased) in SHAPES {
         let problem = Problem::new(cuda, n, k, biased)?;
         let accepts = |v: &Variant| v.supports(&problem.key, cuda.limits()).is_ok();
@@ -113,7 +108,13 @@ impl Problem {
         })
     }
 
-    fn time(&self, cuda: &Cuda, cublas: Option<&Cublas>, variant: Arc<Variant>, asked: &Asked) -> Result<(), Any> {
+    fn time(
+        &self,
+        cuda: &Cuda,
+        cublas: Option<&Arc<Variant>>,
+        variant: Arc<Variant>,
+        asked: &Asked,
+    ) -> Result<(), Any> {
         let program = Program::of(&matmul::OP, &variant, cuda.info().capability)?;
         let geometry = variant.geometry(&self.key)?;
         let twin = Twin::new(cuda, ("matvec.cu", TEXT, "matvec"), &variant, &program, (&[], geometry))?;
@@ -134,7 +135,7 @@ impl Problem {
             let mut queue = cuda.resolve(&records)?;
             queue.set_rows(StepRows { tokens: 1, outputs: 0 })?;
             if cold {
-                let kernel = queue.launches()[0].kernel();
+                let kernel = queue.launches().next().ok_or("the queue is empty")?.kernel();
                 println!(
                     "  registers, local bytes: MSL {:?}, twin {:?}",
                     (kernel.registers(), kernel.local()),
@@ -145,17 +146,15 @@ impl Problem {
             let params: &[u8; 128] = block.get();
             let lists = banks.iter().map(|w| self.arguments(cuda, w, &params[..size_of::<MatmulParams>()]));
             let lists = lists.collect::<Result<Vec<_>, Any>>()?;
+            let vendor = cublas.map(|c| self.vendor(cuda, c, &banks)).transpose()?;
             for (overlap, how) in overlaps(program.overlap) {
                 let mut candidates = vec![
                     Candidate { name: "MSL", graph: queue.graph(overlap)?, launches: banks.len() },
                     Candidate { name: "twin", graph: twin.graph(cuda, &lists, overlap)?, launches: banks.len() },
                 ];
-                if let Some(cublas) = cublas {
-                    candidates.push(Candidate {
-                        name: "cuBLAS",
-                        graph: self.vendor(cuda, cublas, &banks)?,
-                        launches: banks.len(),
-                    });
+                if let Some(vendor) = &vendor {
+                    let graph = vendor.graph(overlap)?;
+                    candidates.push(Candidate { name: "cuBLAS", graph, launches: banks.len() });
                 }
                 for c in &candidates {
                     self.check(cuda, c)?;
@@ -173,7 +172,7 @@ impl Problem {
     }
 
     /// One line for each choice of knobs: cold, overlapped, beside cuBLAS.
-    fn sweep(&self, cuda: &Cuda, cublas: Option<&Cublas>, like: &Variant, asked: &Asked) -> Result<(), Any> {
+    fn sweep(&self, cuda: &Cuda, cublas: Option<&Arc<Variant>>, like: &Variant, asked: &Asked) -> Result<(), Any> {
         let mut choices = Vec::new();
         for simds in [1, 2, 4, 8] {
             for bn in [1, 2, 4, 8] {
@@ -200,6 +199,7 @@ impl Problem {
         });
         println!("matvec f16 {}x{}, cold, serial and overlapped", self.key.n, self.key.k);
         let banks: Vec<&Buffer> = self.banks.iter().collect();
+        let vendor = cublas.map(|c| self.vendor(cuda, c, &banks)).transpose()?;
         for variant in variants {
             let records: Vec<Record> = banks.iter().map(|w| self.record(&variant, w)).collect();
             let mut queue = cuda.resolve(&records)?;
@@ -208,8 +208,8 @@ impl Problem {
                 Ok(Candidate { name: "MSL", graph: queue.graph(overlap)?, launches: banks.len() })
             };
             let mut candidates = vec![candidate(Overlap::Serial)?, candidate(Overlap::Programmatic)?];
-            if let Some(c) = cublas {
-                let graph = self.vendor(cuda, c, &banks)?;
+            if let Some(vendor) = &vendor {
+                let graph = vendor.graph(Overlap::Serial)?;
                 candidates.push(Candidate { name: "cuBLAS", graph, launches: banks.len() });
             }
             self.check(cuda, &candidates[1])?;
@@ -238,20 +238,12 @@ impl Problem {
         Ok(vec![at(&self.y)?, at(&self.x)?, at(w)?, bias, Arg::Bytes(params), at(&self.rows)?])
     }
 
-    /// cuBLAS adds no bias here: that would be another launch.
-    fn vendor(&self, cuda: &Cuda, cublas: &Cublas, banks: &[&Buffer]) -> Result<metallic_device::cuda::Graph, Any> {
-        let at = |b: &Buffer| cuda.address(b).ok_or("memory of another device");
-        let (y, x) = (at(&self.y)?, at(&self.x)?);
-        let work = || {
-            banks.iter().try_for_each(|w| -> Result<(), Any> {
-                // SAFETY: buffers of this shape, which outlive the graph.
-                Ok(unsafe { cublas.matvec(y, at(w)?, x, (self.key.n, self.key.k)) }?)
-            })
-        };
-        // Outside of a graph first, so that kernels are loaded.
-        work()?;
-        cuda.stream().wait()?;
-        cuda.stream().capture(work)
+    /// What cuBLAS does for each bank. It adds no bias here: that would be another launch.
+    fn vendor(&self, cuda: &Cuda, variant: &Arc<Variant>, banks: &[&Buffer]) -> Result<CudaQueue, Any> {
+        let key = Key { flags: Flags::TRANSPOSE_B, ..self.key };
+        let params = Params::new(&MatmulParams { bias: 0, ..self.params });
+        let records = banks.iter().map(|w| Record { key, params, ..self.record(variant, w) });
+        Ok(cuda.resolve(&records.collect::<Vec<_>>())?)
     }
 
     /// Runs a candidate over a poisoned output and compares.

@@ -104,7 +104,7 @@ impl Problem {
             let mut queue = cuda.resolve(&records)?;
             queue.set_rows(StepRows { tokens: self.key.m, outputs: 0 })?;
             if cold {
-                let kernel = queue.launches()[0].kernel();
+                let kernel = queue.launches().next().ok_or("the queue is empty")?.kernel();
                 let own = (kernel.registers(), kernel.local());
                 println!("  registers, local bytes: MSL {own:?}, twin {:?}", twin.resources());
             }
