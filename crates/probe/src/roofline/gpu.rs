@@ -13,6 +13,9 @@ const BYTES: usize = 1 << 30;
 /// Passes that are submitted together.
 const TOGETHER: usize = 4;
 
+/// Bytes between the two words of a chain.
+const APART: usize = 4096;
+
 /// Launches of nothing that are submitted together.
 const EMPTY: usize = 1000;
 
@@ -77,12 +80,15 @@ impl<'a> Gpu<'a> {
         let rows = work.rows(BYTES);
         let count = if matches!(work, Work::Empty | Work::Chain) { EMPTY } else { TOGETHER };
         let launch = |i: usize| {
-            // A chain's launches read what the one ahead wrote.
-            let turned = work == Work::Chain && i % 2 == 1;
-            let (y, x) = if turned { (&self.x, &self.y) } else { (&self.y, &self.x) };
             let len = work.output_bytes(BYTES, variant).min(BYTES);
+            // A chain's launches read what the one ahead wrote; x keeps the pattern.
+            let operands = match (work, i % 2) {
+                (Work::Chain, 0) => vec![self.y.slice(0, len), self.y.slice(APART, len)],
+                (Work::Chain, _) => vec![self.y.slice(APART, len), self.y.slice(0, len)],
+                _ => vec![self.y.slice(0, len), self.x.whole()],
+            };
             let params = Params::new(&LimitsParams { rows: rows as u32 });
-            Record { params, ..record(&limits::OP, variant.clone(), rows, vec![y.slice(0, len), x.whole()]) }
+            Record { params, ..record(&limits::OP, variant.clone(), rows, operands) }
         };
         let records: Vec<_> = (0..count).map(launch).collect();
         let step = StepRows { tokens: rows, outputs: 0 };
