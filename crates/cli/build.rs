@@ -1,4 +1,4 @@
-//! Gives the commit to `bench`, so that every measurement names the code it measured.
+//! Gives the commit to `bench` and `probe`, so that every measurement names the code it measured.
 
 use std::process::Command;
 
@@ -9,9 +9,11 @@ fn git(args: &[&str]) -> Option<String> {
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=..");
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=METALLIC_COMMIT={commit}");
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|list| !list.is_empty());
+    println!("cargo::rustc-env=METALLIC_COMMIT={commit}{}", if changed { "+" } else { "" });
 }

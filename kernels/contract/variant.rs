@@ -354,10 +354,12 @@ impl Op {
     /// # Errors
     /// A manifest that is not valid JSON, or has unknown fields.
     pub fn variants(&self) -> Result<Vec<Variant>, ManifestError> {
-        let text = match source::folder() {
+        // An op that is declared elsewhere has no folder among these.
+        let own = source::folder().map(|folder| folder.join(self.name)).filter(|own| own.is_dir());
+        let text = match own {
             None => Cow::Borrowed(self.manifest),
-            Some(folder) => {
-                let path = folder.join(self.name).join("variants.json");
+            Some(own) => {
+                let path = own.join("variants.json");
                 let unreadable = |e| serde::de::Error::custom(format!("{} cannot be read: {e}", path.display()));
                 let text = std::fs::read_to_string(&path).map_err(unreadable);
                 Cow::Owned(text.map_err(|source| ManifestError { op: self.name, source })?)

@@ -3,13 +3,21 @@
 //! `write: y[i] = pattern(i)`, `read: y[g] = sum of x over what SIMD group g owns`, `copy: y[i] = x[i]`, in units of 16 bytes; arithmetic in
 //! registers; launches of nothing, and launches that each read what the one ahead wrote. Rows: units of 16 bytes, or threads.
 
-use crate::contract::{Op, ParamsInfo, Variant};
+use crate::contract::{Op, Variant, params};
+
+params! {
+    /// Arguments.
+    pub struct LimitsParams {
+        /// Rows.
+        pub rows: u32,
+    }
+}
 
 /// The kernels. `cases` is empty: what they leave is compared where they are used.
 pub static OP: Op = Op {
     name: "limits",
     manifest: include_str!("variants.json"),
-    params: ParamsInfo::NONE,
+    params: LimitsParams::INFO,
     native: |_| None,
     cases: Vec::new,
     budget: |_| 0.0,
@@ -72,7 +80,7 @@ impl Work {
             Work::Copy => 2.0 * bytes as f64,
             // 1024 turns of 16 multiplications with an addition.
             Work::F32 => F32_THREADS as f64 * 1024.0 * 16.0 * 2.0,
-            // 1024 turns of 2 x 16 products of 8 x 8 matrices for each 32 threads.
+            // 1024 turns of 2 x 16 products of 8 x 8 matrices for each 32 threads, or 256 of 64 x 256 x 16 for each 128.
             Work::F16 => F16_THREADS as f64 / 32.0 * 1024.0 * 32.0 * 1024.0,
             Work::Empty | Work::Chain => 1.0,
         }

@@ -23,6 +23,11 @@ pub fn counted(what: &'static str) -> Bar {
     styled(what, "{msg} {wide_bar} {pos}/{len} {eta}")
 }
 
+/// A bar that tells how much is done.
+pub fn percent(what: &'static str) -> Bar {
+    styled(what, "{msg} {wide_bar} {percent} % {eta}")
+}
+
 fn styled(what: &'static str, template: &str) -> Bar {
     let bar = ProgressBar::hidden();
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -184,7 +184,10 @@ impl Lab<'_> {
         };
         let found = match variant.search.iter().next() {
             None => one(variant.clone()),
-            Some((knob, &count)) => search(problem, variant, (knob, count), &one),
+            Some((knob, &count)) => {
+                let glance = |v: &Arc<Variant>| Candidate::glance(self.device, banks, (v, layout), rows(problem));
+                search(variant, (knob, count), &glance, &one)
+            }
         };
         match found {
             Ok(candidate) => State::Running(Box::new(candidate)),
@@ -281,46 +284,36 @@ fn floor_us(problem: &Problem, r: &Roofline) -> f64 {
     us(problem.bytes, r.read).max(us(problem.flops, peak))
 }
 
-/// Tries every value of a knob until the device refuses one, and keeps the fastest that is right.
+/// Glances at every value of a knob until the device refuses one, and takes the fastest that passes the check.
 fn search(
-    problem: &Problem,
     variant: &Variant,
     (knob, count): (&String, i64),
+    glance: &dyn Fn(&Arc<Variant>) -> Result<f64, Fault>,
     one: &dyn Fn(Arc<Variant>) -> Result<Candidate, Fault>,
 ) -> Result<Candidate, Fault> {
-    /// Readings that a value is judged by.
-    const READINGS: usize = 3;
-    let mut best: Option<(f64, Candidate)> = None;
-    let mut failed = None;
+    let (mut found, mut fault) = (Vec::new(), None);
     for value in 0..count.max(1) {
         let mut tried = variant.clone();
         tried.knobs.insert(knob.clone(), value);
-        let timed = one(Arc::new(tried)).and_then(|mut candidate| {
-            for _ in 0..READINGS {
-                candidate.cold.time(rows(problem))?;
-            }
-            let us = median(&candidate.cold.device_us);
-            candidate.cold.device_us.clear();
-            candidate.cold.host_us.clear();
-            candidate.chosen = format!("{knob}={value}");
-            Ok((us, candidate))
-        });
-        match timed {
-            Ok(found) if best.as_ref().is_none_or(|(us, _)| found.0 < *us) => best = Some(found),
-            Ok(_) => {}
-            Err(fault @ Fault::Device(_)) => {
-                failed.get_or_insert(fault);
+        let tried = Arc::new(tried);
+        match glance(&tried) {
+            Ok(us) => found.push((us, value, tried)),
+            Err(why) => {
+                fault = Some(why);
                 break;
-            }
-            Err(fault) => {
-                failed.get_or_insert(fault);
             }
         }
     }
-    match (best, failed) {
-        (Some((_, candidate)), _) => Ok(candidate),
-        (None, Some(fault)) => Err(fault),
-        (None, None) => one(Arc::new(variant.clone())),
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, value, tried) in found {
+        match one(tried) {
+            Ok(candidate) => return Ok(Candidate { chosen: format!("{knob}={value}"), ..candidate }),
+            Err(why) => fault = Some(why),
+        }
+    }
+    match fault {
+        Some(why) => Err(why),
+        None => one(Arc::new(variant.clone())),
     }
 }
 
@@ -331,7 +324,7 @@ fn gap(reason: &str) -> State {
 fn outcome_of(fault: Fault) -> Outcome {
     let reason = fault.to_string();
     match fault {
-        Fault::Device(Error::Unavailable { .. }) => Outcome::Gap { reason },
+        Fault::Device(Error::Unavailable { .. } | Error::NoAlgorithm { .. }) => Outcome::Gap { reason },
         fault if fault.is_impossible() => Outcome::Impossible { reason },
         _ => Outcome::Failed { reason },
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metallic_device::cuda::{Compiler, Nvrtc, Program};
+use metallic_device::cuda::{Compiler, Nvrtc, Origin, Program};
 use metallic_device::emulator::{Emulator, Mode};
 use metallic_device::{Device, Record, Rows, StepRows};
 use metallic_kernels::DType;
@@ -50,6 +50,9 @@ fn every_kernel_compiles_for_the_h200() {
     let compiler = Compiler::with(nvrtc, None);
     for variant in limits::OP.variants().unwrap() {
         let program = Program::of(&limits::OP, &variant, (9, 0)).unwrap();
-        compiler.build(&program.source("sm_90a")).unwrap_or_else(|e| panic!("{}: {e:?}", variant.id()));
+        let built = compiler.build(&program.source("sm_90a")).unwrap_or_else(|e| panic!("{}: {e:?}", variant.id()));
+        if let Origin::Compiled { log, .. } = built.origin {
+            assert!(!log.contains("serialized"), "{}: {log}", variant.id());
+        }
     }
 }

@@ -48,9 +48,7 @@ pub struct ProbeArgs {
     /// Names of specs, or files
     #[arg(value_name = "SPEC")]
     pub specs: Vec<String>,
-    #[command(flatten)]
-    pub shape: ShapeArgs,
-    /// Take the products and softmaxes of this model's steps: one token, and a chunk of a prompt
+    /// Take the products of this model's steps: one token, and a chunk of a prompt
     #[arg(long, value_name = "MODEL")]
     pub from: Option<PathBuf>,
     /// Where to run; by default CUDA where there is a GPU, else the CPU
@@ -89,6 +87,8 @@ pub struct ProbeArgs {
     /// Print every problem as a line of JSON as soon as it is measured, instead of a table
     #[arg(long, conflicts_with = "json")]
     pub jsonl: bool,
+    #[command(flatten)]
+    pub shape: ShapeArgs,
     #[command(flatten)]
     pub report: ProbeReportArgs,
 }

@@ -67,7 +67,7 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
         if cancel.load(Ordering::Relaxed) {
             break;
         }
-        let bar = progress::counted("probing");
+        let bar = progress::percent("probing");
         let mut progress = |s: Step| show(&bar, s, (i, shapes.len()), timed);
         let problem = Problem::new(shape, SEED);
         let ceiling = ceiling.as_deref_mut().map(|c| c as &mut dyn Ceiling);

@@ -10,6 +10,7 @@ use metallic_kernels::contract::{Layout, Target, Variant};
 use super::banks::Banks;
 use crate::problem::{Problem, Wrong};
 use crate::record::Check;
+use crate::stats::median;
 
 /// Why a variant has no time.
 #[derive(Debug, thiserror::Error)]
@@ -218,6 +219,27 @@ impl Candidate {
         let (hot, _) = Submission::new(device, &turn(launches.hot, 0))?;
         let check = Check { compared: 0, elements: 0, worst: 0.0 };
         Ok(Candidate { variant, cold, hot, launched, check, live: true, chosen: String::new() })
+    }
+
+    /// Cold microseconds a launch from few readings, of results that nobody looks at.
+    pub fn glance(
+        device: &dyn Device,
+        banks: &Banks<'_>,
+        (variant, layout): (&Arc<Variant>, Layout),
+        rows: StepRows,
+    ) -> Result<f64, Fault> {
+        const LAUNCHES: usize = 256;
+        const READINGS: usize = 3;
+        let records: Vec<Record> =
+            (0..banks.count().min(LAUNCHES)).map(|bank| banks.record(variant, layout, bank)).collect();
+        let (mut cold, _) = Submission::new(device, &records)?;
+        cold.run(rows)?;
+        for _ in 0..READINGS {
+            if !cold.time(rows)? {
+                break;
+            }
+        }
+        Ok(median(&cold.device_us))
     }
 
     /// Runs the cold submission over fresh outputs and compares the last bank that it writes and one at random.

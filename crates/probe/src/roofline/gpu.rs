@@ -1,8 +1,8 @@
 //! The roofline of a device that runs kernels in MSL, measured by kernels that went the same way as all others.
 
-use metallic_device::{Buffer, Device, StepRows};
-use metallic_kernels::contract::Variant;
-use metallic_kernels::limits::{self, Work};
+use metallic_device::{Buffer, Device, Record, StepRows};
+use metallic_kernels::contract::{Params, Variant};
+use metallic_kernels::limits::{self, LimitsParams, Work};
 
 use super::{Ceiling, PASSES, RooflineError, record};
 use crate::record::Roofline;
@@ -12,6 +12,9 @@ const BYTES: usize = 1 << 30;
 
 /// Passes that are submitted together.
 const TOGETHER: usize = 4;
+
+/// Bytes between the two words of a chain.
+const APART: usize = 4096;
 
 /// Launches of nothing that are submitted together.
 const EMPTY: usize = 1000;
@@ -51,22 +54,41 @@ impl<'a> Gpu<'a> {
 
     /// The best rate of the variants that do this work: bytes, operations or launches a second.
     fn rate(&self, work: Work) -> Result<f64, RooflineError> {
-        let mut best = 0.0f64;
-        for variant in self.variants.iter().filter(|v| v.family == work.family()) {
-            best = best.max(self.one(work, variant)?);
+        let mut best: Result<f64, RooflineError> = Ok(0.0);
+        let fits = |v: &&Variant| {
+            let has = |f: &String| self.device.limits().features.contains(&f.as_str());
+            self.device.limits().targets.contains(&v.target()) && v.supports.features.iter().all(has)
+        };
+        for variant in self.variants.iter().filter(|v| v.enabled && v.family == work.family()).filter(fits) {
+            best = match (best, self.one(work, variant)) {
+                (Ok(a), Ok(b)) => Ok(a.max(b)),
+                // An architecture may lack what one variant needs, as long as another runs.
+                (Ok(a), Err(why)) => {
+                    if a > 0.0 {
+                        Ok(a)
+                    } else {
+                        Err(why)
+                    }
+                }
+                (Err(_), other) => other,
+            };
         }
-        Ok(best)
+        best
     }
 
     fn one(&self, work: Work, variant: &Variant) -> Result<f64, RooflineError> {
         let rows = work.rows(BYTES);
         let count = if matches!(work, Work::Empty | Work::Chain) { EMPTY } else { TOGETHER };
         let launch = |i: usize| {
-            // A chain's launches read what the one ahead wrote.
-            let turned = work == Work::Chain && i % 2 == 1;
-            let (y, x) = if turned { (&self.x, &self.y) } else { (&self.y, &self.x) };
             let len = work.output_bytes(BYTES, variant).min(BYTES);
-            record(&limits::OP, variant.clone(), rows, vec![y.slice(0, len), x.whole()])
+            // A chain's launches read what the one ahead wrote; x keeps the pattern.
+            let operands = match (work, i % 2) {
+                (Work::Chain, 0) => vec![self.y.slice(0, len), self.y.slice(APART, len)],
+                (Work::Chain, _) => vec![self.y.slice(APART, len), self.y.slice(0, len)],
+                _ => vec![self.y.slice(0, len), self.x.whole()],
+            };
+            let params = Params::new(&LimitsParams { rows: rows as u32 });
+            Record { params, ..record(&limits::OP, variant.clone(), rows, operands) }
         };
         let records: Vec<_> = (0..count).map(launch).collect();
         let step = StepRows { tokens: rows, outputs: 0 };

@@ -32,21 +32,14 @@ pub fn open(args: &ProbeArgs) -> Result<Opened, Error> {
 }
 
 fn one(kind: ProbeDevice, args: &ProbeArgs) -> Result<Opened, Error> {
-    let mut cache = None;
     let device: Box<dyn Device> = match kind {
-        ProbeDevice::Cpu => {
-            cache = Some(roofline::cpu::last_level_cache() as u64);
-            Box::new(cpu(args)?)
-        }
-        ProbeDevice::Cuda => {
-            let cuda = Cuda::new(&cuda::Options { libraries: true, ..cuda::Options::default() })?;
-            cache = Some(cuda.info().cache as u64);
-            Box::new(cuda)
-        }
+        ProbeDevice::Cpu => Box::new(cpu(args)?),
+        ProbeDevice::Cuda => Box::new(Cuda::new(&cuda::Options { libraries: true, ..cuda::Options::default() })?),
         ProbeDevice::Emulator => Box::new(Emulator::new(Mode::Checked)?),
         ProbeDevice::Fast => Box::new(Emulator::new(Mode::Fast(args.threads))?),
         ProbeDevice::Metal => metal::open(metal::Options::default())?,
     };
+    let cache = device.cache_bytes();
     Ok(Opened { device, kind, cache })
 }
 
@@ -86,6 +79,12 @@ impl Opened {
 
     /// Clock and temperature, where it tells.
     pub fn condition(&self) -> Option<Condition> {
-        None
+        let c = self.device.condition()?;
+        Some(Condition {
+            clock_mhz: c.clock.map(f64::from),
+            memory_mhz: c.memory_clock.map(f64::from),
+            celsius: c.temperature.map(f64::from),
+            watts: c.power.map(f64::from),
+        })
     }
 }
