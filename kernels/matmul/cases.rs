@@ -147,6 +147,10 @@ fn stored_either_way() -> Vec<Shape> {
     list.push(Shape::nt(1, 264, 896).stored("nn").with(Flags::BIAS));
     list.push(Shape::nt(1, 72, 160).stored("nn").with(Flags::BIAS).activated(Activation::Gelu));
     list.push(Shape::nt(34, 40, 64).stored("nn").with(Flags::BIAS).activated(Activation::Relu));
+    // Lines that begin at eight bytes but not at sixteen, and more outputs than any threadgroup owns.
+    list.push(Shape::nt(1, 270, 196).with(Flags::BIAS).activated(Activation::Relu));
+    list.push(Shape::nt(9, 36, 84).stored("tt").with(Flags::BIAS).activated(Activation::Silu));
+    list.push(Shape::nt(11, 44, 92).stored("tn").with(Flags::BIAS).activated(Activation::Gelu));
     list
 }
 
@@ -158,6 +162,10 @@ fn several_problems() -> Vec<Shape> {
         Shape::nt(20, 50, 64).batch(2).scaled(0.125, 1.0),
         Shape::nt(20, 64, 50).batch(2).stored("nn").with(Flags::ACCUMULATE).scaled(1.5, 0.5),
         Shape::nt(1, 40, 96).batch(2).with(Flags::BIAS),
+        Shape::nt(16, 24, 40).batch(2).stored("tn").with(Flags::BIAS),
+        Shape::nt(8, 24, 40).batch(2).stored("tt").with(Flags::ACCUMULATE).scaled(2.0, -1.0),
+        // The second problem begins at an odd element.
+        Shape::nt(1, 11, 77).batch(2).stored("nn").with(Flags::BIAS).activated(Activation::Silu),
     ]
 }
 
@@ -170,7 +178,14 @@ fn few_outputs() -> Vec<Shape> {
             Shape::nt(5, n, 96).with(Flags::BIAS),
         ]
     });
-    list.collect()
+    let finished = [2, 16].into_iter().flat_map(|n| {
+        [
+            Shape::nt(6, n, 136).stored("nn").with(Flags::BIAS).activated(Activation::Gelu),
+            Shape::nt(5, n, 85).batch(2).with(Flags::ACCUMULATE).scaled(-0.5, 2.0),
+            Shape::nt(3, n, 264).batch(2).stored("nn").with(Flags::BIAS).activated(Activation::Silu),
+        ]
+    });
+    list.chain(finished).collect()
 }
 
 /// A dot product, and the root of the sum of its terms' squares.

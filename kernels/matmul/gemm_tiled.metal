@@ -9,6 +9,8 @@ constant constexpr uint THREADS = BM / TM * ACROSS;
 // A tile has a line for each step of k; four floats of padding keep the writes of upright eights apart.
 constant constexpr uint X_LD = BM + 4;
 constant constexpr uint W_LD = BN + 4;
+constant constexpr uint TILES = BK * (X_LD + W_LD) / 4;
+constant constexpr uint SUMS = BM * BN / 4;
 constant constexpr uint X_PER = BM * BK / 8 / THREADS;
 constant constexpr uint W_PER = BN * BK / 8 / THREADS;
 
@@ -70,7 +72,8 @@ inline void put_tile(threadgroup float *to, thread const uint4 *from, bool uprig
     constant uint &rows [[buffer(6)]],
     uint3 group [[threadgroup_position_in_grid]],
     uint thread_index [[thread_index_in_threadgroup]]) {
-    threadgroup float4 memory[BK * (X_LD + W_LD) / 4];
+    // Room for both tiles, or for the sums.
+    threadgroup float4 memory[TILES > SUMS ? TILES : SUMS];
     threadgroup float *a = (threadgroup float *)memory;
     threadgroup float *b = a + BK * X_LD;
     const uint r0 = group.y * BM, j0 = group.x * BN;
@@ -130,15 +133,19 @@ inline void put_tile(threadgroup float *to, thread const uint4 *from, bool uprig
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
 
+    // The tiles' memory now holds the sums, which threads side by side take side by side.
 #pragma unroll
     for (uint s = 0; s < TM; ++s) {
-        const uint r = r0 + tr + s;
 #pragma unroll
-        for (uint t = 0; t < TN; ++t) {
-            const uint j = j0 + tj + t;
-            if (r < rows && j < p.n) {
-                store_output(y, r, j, sum[s][t / 4][t % 4], bias, p);
-            }
+        for (uint t = 0; t < TN / 4; ++t) {
+            memory[((tr + s) * BN + tj) / 4 + t] = sum[s][t];
+        }
+    }
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    for (uint c = thread_index; c < BM * BN; c += THREADS) {
+        const uint r = r0 + c / BN, j = j0 + c % BN;
+        if (r < rows && j < p.n) {
+            store_output(y, r, j, a[c], bias, p);
         }
     }
 }

@@ -1,5 +1,5 @@
 // y[r, j] = f(alpha sum_i x[r, i] w[j, i] (+ bias[j])) (+ beta y[r, j]); x: (m, k), or (k, m) with TA; w: (k, n), or (n, k) with TB; y: (m, n), bias: (n); all half, sums in float.
-// A threadgroup owns BM x BN outputs of a problem, a SIMD group (BM / WM) x (BN / WN) of them in 8x8 matrices; x and w pass through threadgroup memory, BK of k at a time.
+// A threadgroup owns BM x BN outputs of a problem, a SIMD group (BM / WM) x (BN / WN) of them in 8x8 matrices; x and w pass through threadgroup memory, BK of k at a time; AHEAD tiles of each are in registers on their way there.
 #include "epilogue.h"
 #include "params.h"
 #include "simd.h"
@@ -40,32 +40,60 @@ inline Spot spot(uint c) {
     return TURNED ? Spot{c % LINES, c / LINES * 8} : Spot{c / (WIDTH / 8), c % (WIDTH / 8) * 8};
 }
 
-// A thread's part of a tile whose first element is (line0, at0) of a matrix of `lines` lines of `width` elements, `stride` apart.
-// `whole`: all of its k is there, and loads are wide; past the outputs the last ones are read again, of which nothing comes.
+// Where the tiles of k from i0 on begin in their matrices.
+#define X_FROM(i0) Spot{TA != 0 ? (i0) : r0, TA != 0 ? r0 : (i0)}
+#define W_FROM(i0) Spot{TB != 0 ? j0 : (i0), TB != 0 ? (i0) : j0}
+
+// A thread's part of a tile that begins at `begin` in a matrix of `lines` lines of `width` elements, `stride` apart. All of the tile's k is
+// there, and loads of eight may be had; past the outputs the last ones are read again, of which nothing comes.
 template <uint LINES, uint WIDTH, bool TURNED, uint PER>
-inline void load_tile(
-    thread uint4 *to,
-    device const half *from,
-    uint stride,
-    uint line0,
-    uint lines,
-    uint at0,
-    uint width,
-    bool wide,
-    bool whole,
-    uint thread_index) {
+inline void load_tile(thread uint4 *to, device const half *from, uint stride, Spot begin, uint lines, uint width, uint thread_index) {
 #pragma unroll
     for (uint u = 0; u < PER; ++u) {
         const uint c = thread_index + u * THREADS;
         if (LINES * WIDTH / 8 % THREADS == 0 || c < LINES * WIDTH / 8) {
             const Spot s = spot<LINES, WIDTH, TURNED>(c);
-            const uint line = line0 + s.line, at = at0 + s.at;
-            if (whole) {
-                to[u] = whole_eight(from, stride, min(line, lines - 1), min(at, width - 8));
-            } else {
-                to[u] = edge_eight(from, stride, line, lines, at, width, wide);
-            }
+            to[u] = whole_eight(from, stride, min(begin.line + s.line, lines - 1), min(begin.at + s.at, width - 8));
         }
+    }
+}
+
+// The same of x, at edges too.
+inline void load_x(
+    thread uint4 *to,
+    device const half *x,
+    uint stride,
+    Spot begin,
+    uint lines,
+    uint width,
+    bool wide,
+    bool whole,
+    uint thread_index) {
+    if (whole) {
+        load_tile<X_LINES, X_WIDTH, false, X_PER>(to, x, stride, begin, lines, width, thread_index);
+        return;
+    }
+#pragma unroll
+    for (uint u = 0; u < X_PER; ++u) {
+        const uint c = thread_index + u * THREADS;
+        if (X_EIGHTS % THREADS == 0 || c < X_EIGHTS) {
+            const Spot s = spot<X_LINES, X_WIDTH, false>(c);
+            to[u] = edge_eight(x, stride, begin.line + s.line, lines, begin.at + s.at, width, wide);
+        }
+    }
+}
+
+template <uint LD, bool TURNED>
+inline void put_eight(threadgroup half *to, Spot s, uint4 eight) {
+    if (!TURNED) {
+        *(threadgroup uint4 *)(to + s.line * LD + s.at) = eight;
+        return;
+    }
+#pragma unroll
+    for (uint e = 0; e < 4; ++e) {
+        const half2 two = as_type<half2>(eight[e]);
+        to[(s.at + 2 * e) * LD + s.line] = two.x;
+        to[(s.at + 2 * e + 1) * LD + s.line] = two.y;
     }
 }
 
@@ -75,16 +103,45 @@ inline void put_tile(threadgroup half *to, thread const uint4 *from, uint thread
     for (uint u = 0; u < PER; ++u) {
         const uint c = thread_index + u * THREADS;
         if (LINES * WIDTH / 8 % THREADS == 0 || c < LINES * WIDTH / 8) {
-            const Spot s = spot<LINES, WIDTH, TURNED>(c);
-            if (TURNED) {
+            put_eight<LD, TURNED>(to, spot<LINES, WIDTH, TURNED>(c), from[u]);
+        }
+    }
+}
+
+// A tile of w at an edge, straight to threadgroup memory.
+inline void copy_w(threadgroup half *to, device const half *w, uint stride, Spot begin, uint lines, bool wide, uint thread_index) {
+    for (uint c = thread_index; c < W_EIGHTS; c += THREADS) {
+        const Spot s = spot<W_LINES, W_WIDTH, TURN != 0>(c);
+        put_eight<W_LD, TURN != 0>(to, s, edge_eight(w, stride, begin.line + s.line, lines, begin.at + s.at, stride, wide));
+    }
+}
+
+// A SIMD group's part of the tiles, which begins at a and b.
+inline void multiply_tiles(thread simdgroup_matrix<float, 8, 8> (&sum)[TM][TN], threadgroup const half *a, threadgroup const half *b) {
 #pragma unroll
-                for (uint e = 0; e < 4; ++e) {
-                    const half2 two = as_type<half2>(from[u][e]);
-                    to[(s.at + 2 * e) * LD + s.line] = two.x;
-                    to[(s.at + 2 * e + 1) * LD + s.line] = two.y;
-                }
+    for (uint i = 0; i < BK; i += 8) {
+        simdgroup_matrix<half, 8, 8> am[TM], bm[TN];
+#pragma unroll
+        for (uint t = 0; t < TM; ++t) {
+            if (TA != 0) {
+                simdgroup_load(am[t], a + i * X_LD + 8 * t, X_LD, ulong2(0, 0), true);
             } else {
-                *(threadgroup uint4 *)(to + s.line * LD + s.at) = from[u];
+                simdgroup_load(am[t], a + 8 * t * X_LD + i, X_LD);
+            }
+        }
+#pragma unroll
+        for (uint t = 0; t < TN; ++t) {
+            if (UPRIGHT) {
+                simdgroup_load(bm[t], b + 8 * t * W_LD + i, W_LD, ulong2(0, 0), true);
+            } else {
+                simdgroup_load(bm[t], b + i * W_LD + 8 * t, W_LD);
+            }
+        }
+#pragma unroll
+        for (uint s = 0; s < TM; ++s) {
+#pragma unroll
+            for (uint t = 0; t < TN; ++t) {
+                simdgroup_multiply_accumulate(sum[s][t], am[s], bm[t], sum[s][t]);
             }
         }
     }
@@ -110,24 +167,30 @@ inline void put_tile(threadgroup half *to, thread const uint4 *from, uint thread
     w += ulong(group.z) * p.bw;
     y += ulong(group.z) * p.by;
 
-    const uint w_stride = TB != 0 ? p.k : p.n;
+    // The first weights are on their way before anything else is known. Tiles of w at the end of k, or that loads of eight cannot have, are
+    // fetched when they are wanted.
+    const uint w_stride = TB != 0 ? p.k : p.n, w_lines = TB != 0 ? p.n : p.k;
     const bool w_wide = begins_wide(w_stride, p.bw);
-    uint4 ws[W_PER], xs[X_PER];
-#define LOAD_W(i0)                                                                                                             \
-    load_tile<W_LINES, W_WIDTH, TURN != 0, W_PER>(                                                                             \
-        ws, w, w_stride, TB != 0 ? j0 : (i0), TB != 0 ? p.n : p.k, TB != 0 ? (i0) : j0, w_stride, w_wide,                      \
-        w_wide && (i0) + BK <= p.k, thread_index)
-    LOAD_W(0);
+    const uint whole = w_wide ? p.k / BK : 0;
+    uint4 ws[AHEAD][W_PER], xs[AHEAD][X_PER];
+#pragma unroll
+    for (uint d = 0; d < AHEAD; ++d) {
+        if (d < whole) {
+            load_tile<W_LINES, W_WIDTH, TURN != 0, W_PER>(ws[d], w, w_stride, W_FROM(d * BK), w_lines, w_stride, thread_index);
+        }
+    }
     inputs_ready();
     if (r0 >= rows) {
         return;
     }
-    const bool x_wide = begins_wide(p.ldx, p.bx), x_even = TA == 0 || rows % 8 == 0;
-#define LOAD_X(i0)                                                                                                             \
-    load_tile<X_LINES, X_WIDTH, false, X_PER>(                                                                                 \
-        xs, x, p.ldx, TA != 0 ? (i0) : r0, TA != 0 ? p.k : rows, TA != 0 ? r0 : (i0), TA != 0 ? rows : p.k, x_wide,            \
-        x_wide && x_even && (i0) + BK <= p.k, thread_index)
-    LOAD_X(0);
+    const uint x_lines = TA != 0 ? p.k : rows, x_width = TA != 0 ? rows : p.k;
+    const bool x_wide = begins_wide(p.ldx, p.bx), x_even = x_wide && (TA == 0 || rows % 8 == 0);
+#pragma unroll
+    for (uint d = 0; d < AHEAD; ++d) {
+        if (d * BK < p.k) {
+            load_x(xs[d], x, p.ldx, X_FROM(d * BK), x_lines, x_width, x_wide, x_even && (d + 1) * BK <= p.k, thread_index);
+        }
+    }
 
     simdgroup_matrix<float, 8, 8> sum[TM][TN];
 #pragma unroll
@@ -137,44 +200,30 @@ inline void put_tile(threadgroup half *to, thread const uint4 *from, uint thread
             sum[i][j] = make_filled_simdgroup_matrix<float, 8, 8>(0.0f);
         }
     }
-    for (uint i0 = 0; i0 < p.k; i0 += BK) {
-        put_tile<X_LINES, X_WIDTH, X_LD, false, X_PER>(a, xs, thread_index);
-        put_tile<W_LINES, W_WIDTH, W_LD, TURN != 0, W_PER>(b, ws, thread_index);
-        threadgroup_barrier(mem_flags::mem_threadgroup);
-        // The next tiles are on their way while these are multiplied.
-        if (i0 + BK < p.k) {
-            LOAD_W(i0 + BK);
-            LOAD_X(i0 + BK);
+    for (uint t0 = 0; t0 * BK < p.k; t0 += AHEAD) {
+#pragma unroll
+        for (uint d = 0; d < AHEAD; ++d) {
+            const uint i0 = (t0 + d) * BK, later = i0 + AHEAD * BK;
+            if (i0 >= p.k) {
+                break;
+            }
+            put_tile<X_LINES, X_WIDTH, X_LD, false, X_PER>(a, xs[d], thread_index);
+            if (t0 + d < whole) {
+                put_tile<W_LINES, W_WIDTH, W_LD, TURN != 0, W_PER>(b, ws[d], thread_index);
+            } else {
+                copy_w(b, w, w_stride, W_FROM(i0), w_lines, w_wide, thread_index);
+            }
+            threadgroup_barrier(mem_flags::mem_threadgroup);
+            // Later tiles are on their way while these are multiplied.
+            if (t0 + d + AHEAD < whole) {
+                load_tile<W_LINES, W_WIDTH, TURN != 0, W_PER>(ws[d], w, w_stride, W_FROM(later), w_lines, w_stride, thread_index);
+            }
+            if (later < p.k) {
+                load_x(xs[d], x, p.ldx, X_FROM(later), x_lines, x_width, x_wide, x_even && later + BK <= p.k, thread_index);
+            }
+            multiply_tiles(sum, a + ar * (TA != 0 ? 1 : X_LD), b + bj * (UPRIGHT ? W_LD : 1));
+            threadgroup_barrier(mem_flags::mem_threadgroup);
         }
-
-#pragma unroll
-        for (uint i = 0; i < BK; i += 8) {
-            simdgroup_matrix<half, 8, 8> am[TM], bm[TN];
-#pragma unroll
-            for (uint t = 0; t < TM; ++t) {
-                if (TA != 0) {
-                    simdgroup_load(am[t], a + i * X_LD + ar + 8 * t, X_LD, ulong2(0, 0), true);
-                } else {
-                    simdgroup_load(am[t], a + (ar + 8 * t) * X_LD + i, X_LD);
-                }
-            }
-#pragma unroll
-            for (uint t = 0; t < TN; ++t) {
-                if (UPRIGHT) {
-                    simdgroup_load(bm[t], b + (bj + 8 * t) * W_LD + i, W_LD, ulong2(0, 0), true);
-                } else {
-                    simdgroup_load(bm[t], b + i * W_LD + bj + 8 * t, W_LD);
-                }
-            }
-#pragma unroll
-            for (uint s = 0; s < TM; ++s) {
-#pragma unroll
-                for (uint t = 0; t < TN; ++t) {
-                    simdgroup_multiply_accumulate(sum[s][t], am[s], bm[t], sum[s][t]);
-                }
-            }
-        }
-        threadgroup_barrier(mem_flags::mem_threadgroup);
     }
 
     // The tiles' memory now holds the sums, so that edges are handled an element at a time.

@@ -114,6 +114,7 @@ fn cases() -> Vec<Case> {
         Shape { m: 2, k: 1023, hole: Some(3), ..base },
         Shape { m: 2, k: 1024, std: 0.0, ..base },
         Shape { m: 2, k: 50, hole: Some(1), ..base },
+        Shape { m: 3, k: 700, batch: 2, causal: Some(500), std: 1e4, hole: Some(9) },
         Shape { m: 1, k: 1025, std: 4.0, ..base },
         Shape { m: 2, k: 3001, batch: 2, causal: Some(2800), ..base },
         Shape { m: 1, k: 5000, std: 3000.0, hole: Some(7), ..base },

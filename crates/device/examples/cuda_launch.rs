@@ -3,12 +3,12 @@
 //! usage: cargo run --release -p metallic-device --example cuda_launch [REPEATS]
 //!
 //! Every launch adds 1 to the same 64 KiB, with two addresses, a struct of 36 bytes and a row count as arguments, as an op's
-//! launches have; each way is measured with the arguments in one buffer and with a pointer to each. What the memory holds afterwards says whether each ran once and in order.
+//! launches have. What the memory holds afterwards says whether each ran once and in order.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use metallic_device::cuda::{Arg, Cuda, Error, Handover, Launch, Options, Overlap, Shape, Source};
+use metallic_device::cuda::{Arg, Cuda, Error, Launch, Options, Overlap, Shape, Source};
 use metallic_device::{Buffer, Device};
 
 const LAUNCHES: usize = 200;
@@ -29,7 +29,7 @@ extern "C" __global__ void step(float *y, const float *one, const __grid_constan
 struct Test {
     cuda: Cuda,
     y: Buffer,
-    launches: [(Handover, Vec<Launch>); 2],
+    launches: Vec<Launch>,
     /// What each element should hold.
     expected: f32,
     /// Keeps the other operands alive.
@@ -76,28 +76,21 @@ impl Test {
             shared: 0,
             overlap: Overlap::Programmatic,
         };
-        let launches = |by: Handover| -> Result<_, Error> {
-            let one = |_| Launch::new(&kernel, shape, &args).map(|l| l.handing(by));
-            Ok((by, (0..LAUNCHES).map(one).collect::<Result<Vec<_>, _>>()?))
-        };
-        let launches = [launches(Handover::Pointers)?, launches(Handover::Buffer)?];
+        let launches = (0..LAUNCHES).map(|_| Launch::new(&kernel, shape, &args)).collect::<Result<Vec<_>, _>>()?;
         Ok(Test { cuda, y, launches, expected: 0.0, _operands: [one, rows] })
     }
 
     fn run(mut self, repeats: usize) -> Result<(), Any> {
         for overlap in [Overlap::Serial, Overlap::Programmatic] {
-            for which in 0..self.launches.len() {
-                self.way(which, overlap, repeats)?;
-            }
+            self.way(overlap, repeats)?;
         }
         Ok(())
     }
 
-    fn way(&mut self, which: usize, overlap: Overlap, repeats: usize) -> Result<(), Any> {
+    fn way(&mut self, overlap: Overlap, repeats: usize) -> Result<(), Any> {
         let stream = self.cuda.stream();
-        let (by, launches) = &self.launches[which];
         // SAFETY: operands live as long as the launches, and are as large as the kernel takes them to be.
-        let each = || launches.iter().try_for_each(|l| unsafe { l.run(stream, overlap) });
+        let each = || self.launches.iter().try_for_each(|l| unsafe { l.run(stream, overlap) });
         let graph = stream.capture::<Error>(each)?;
         let timed = |work: &dyn Fn() -> Result<(), Error>, per: usize| -> Result<[Vec<f64>; 2], Error> {
             let (mut host, mut whole) = (Vec::new(), Vec::new());
@@ -121,7 +114,7 @@ impl Test {
             let seconds = stream.time::<Error>(|| (0..10).try_for_each(|_| stream.run(&graph)))?;
             device.push(seconds * 1e6 / (10 * LAUNCHES) as f64);
         }
-        println!("{overlap:?}, {by:?}, {LAUNCHES} launches, {repeats} repeats, median (10th to 90th percentile):");
+        println!("{overlap:?}, {LAUNCHES} launches, {repeats} repeats, median (10th to 90th percentile):");
         println!("  captured: host {} us a replay, {} us with the wait", spread(captured), spread(captured_whole));
         println!("  one by one: host {} us a launch, {} us with the wait", spread(single), spread(single_whole));
         println!("  device: {} us a launch inside of the graph", spread(device));

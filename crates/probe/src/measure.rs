@@ -126,6 +126,10 @@ impl Lab<'_> {
                 } else {
                     self.checked(problem, &banks, (&row.variant, layout), launches)
                 };
+                if let State::Done(Outcome::Failed { .. }) = row.state {
+                    // It may have overwritten what others read.
+                    banks.set_inputs(0)?;
+                }
             }
         }
         let timed = !self.settings.check_only && self.rounds(problem, &mut rows);
@@ -135,6 +139,7 @@ impl Lab<'_> {
                 && let Err(fault) = candidate.verify(problem, &banks, (1, "with other inputs"))
             {
                 row.state = State::Done(outcome_of(fault));
+                banks.set_inputs(1)?;
             }
         }
         Ok(self.judged(problem, rows, timed))
@@ -169,12 +174,11 @@ impl Lab<'_> {
         launches: Launches,
     ) -> State {
         let one = |variant: Arc<Variant>| -> Result<Candidate, Fault> {
+            let launches = (launches, rows(problem));
             let mut candidate = Candidate::new(self.device, banks, (variant, layout), launches)?;
-            let policy = &self.settings.policy;
             candidate.verify(problem, banks, (0, "check"))?;
             if !self.settings.check_only {
-                let once = candidate.verify_hot(problem, banks)?;
-                candidate.hot.repeat(once, policy.reading_s, policy.most_launches);
+                candidate.verify_hot(problem, banks)?;
             }
             Ok(candidate)
         };

@@ -7,6 +7,7 @@ mod table;
 
 use super::probe_report::Sink;
 use crate::args::ProbeArgs;
+use crate::errors::Usage;
 use crate::interrupt::{self, Cancel};
 use crate::{clock, output, progress};
 use anyhow::Context;
@@ -34,7 +35,7 @@ const SEED: u64 = 42;
 pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     let environment = Environment::read()?;
     let opened = device::open(args)?;
-    let filter = Filter::new(&args.variants, OPS)?;
+    let filter = Filter::new(&args.variants, OPS).map_err(|e| Usage(e.to_string()))?;
     let takes = |v: &Variant| filter.takes(v) && environment.takes(v);
     let shapes = shapes::asked_for(args, &opened)?;
     if args.list || environment.lists_only() {
@@ -49,6 +50,9 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     let timed = !args.check && opened.has_clock();
     let mut ceiling = if timed && !args.no_roofline { device::ceiling(&opened, args)? } else { None };
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
+    if args.roofline && report.roofline.is_none() {
+        return Err(Usage(format!("{} has no clock to measure limits with", opened.device.name())).into());
+    }
     let quiet = args.jsonl || args.json.as_deref() == Some(Path::new("-"));
     if !quiet {
         table::head(&report)?;
@@ -81,7 +85,7 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
     report.header.seconds = start.elapsed().as_secs_f64();
     report.header.conditions.extend(opened.condition());
-    if !quiet {
+    if !quiet && !args.roofline {
         table::foot(&report)?;
     }
     json(&report, args)?;

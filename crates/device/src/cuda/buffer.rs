@@ -74,6 +74,19 @@ impl crate::Memory for Memory {
             .map_err(|e| e.during("a copy from the device"))
     }
 
+    fn poison(&self) -> Result<(), crate::Error> {
+        let fill = || -> Result<(), Error> {
+            if self.len == 0 {
+                return Ok(());
+            }
+            self.shared.context.bind()?;
+            // SAFETY: all of the memory, and nothing else.
+            unsafe { call!(cuMemsetD8Async(self.address, 0xff, self.len, self.shared.stream.raw())) }?;
+            self.shared.stream.wait()
+        };
+        fill().map_err(|e| e.during("filling memory"))
+    }
+
     fn host(&self) -> Option<*mut u8> {
         None
     }

@@ -7,7 +7,7 @@ use cudarc::driver::sys::{self, CUfunction_attribute_enum as Attribute};
 
 use super::driver::{Context, call};
 use super::error::{Error, Place};
-use super::packed::{Arg, Field, Handover, Packed};
+use super::packed::{Arg, Field, Packed};
 
 /// A kernel on a device, ready to be launched; clones share it.
 #[derive(Clone)]
@@ -161,7 +161,6 @@ pub enum Overlap {
 pub struct Launch {
     kernel: Kernel,
     packed: Packed,
-    handover: Handover,
     shape: Shape,
     /// As the driver takes it, but for the stream, and for whether the attribute counts.
     config: sys::CUlaunchConfig,
@@ -212,13 +211,7 @@ impl Launch {
             attrs: &raw mut *attribute,
             numAttrs: 0,
         };
-        let handover = Handover::default();
-        Ok(Launch { kernel: kernel.clone(), packed, handover, shape, config, _attribute: attribute })
-    }
-
-    /// The same launch with its parameters handed over otherwise.
-    pub fn handing(self, handover: Handover) -> Launch {
-        Launch { handover, ..self }
+        Ok(Launch { kernel: kernel.clone(), packed, shape, config, _attribute: attribute })
     }
 
     /// The kernel.
@@ -241,9 +234,9 @@ impl Launch {
     pub unsafe fn run(&self, stream: &super::Stream, overlap: Overlap) -> Result<(), Error> {
         let early = self.shape.overlap == Overlap::Programmatic && overlap == Overlap::Programmatic;
         let config = sys::CUlaunchConfig { hStream: stream.raw(), numAttrs: u32::from(early), ..self.config };
-        let [params, extra] = self.packed.arguments(self.handover);
+        let params = self.packed.pointers();
         // SAFETY: parameters lie where the kernel was compiled to find them; the rest is the caller's promise.
-        unsafe { call!(cuLaunchKernelEx(&config, self.kernel.function(), params, extra)) }
+        unsafe { call!(cuLaunchKernelEx(&config, self.kernel.function(), params, std::ptr::null_mut())) }
             .map_err(|e| e.of(self.kernel.place()))
     }
 }

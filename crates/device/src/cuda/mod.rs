@@ -33,7 +33,7 @@ pub use driver::{Code, Info, list};
 pub use error::{Error, Place};
 pub use kernel::{Kernel, Launch, Overlap, Shape};
 pub use nvrtc::{Nvrtc, Source};
-pub use packed::{Arg, Handover};
+pub use packed::Arg;
 pub use program::{Program, WAIT, assemble};
 pub use queue::{CudaQueue, Execution};
 pub use stream::{Event, Graph, Stream};

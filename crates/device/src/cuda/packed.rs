@@ -1,8 +1,6 @@
-//! A launch's parameters as the driver takes them: in one buffer, laid out as the kernel was compiled, or a pointer to each.
+//! A launch's parameters as the driver takes them.
 
 use std::ffi::c_void;
-
-use cudarc::driver::sys;
 
 /// One argument of a launch.
 #[derive(Clone, Copy, Debug)]
@@ -50,24 +48,11 @@ pub(super) struct Field {
     pub size: usize,
 }
 
-/// How a launch hands its parameters to the driver.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Handover {
-    /// In one buffer, which the driver copies as it is.
-    #[default]
-    Buffer,
-    /// A pointer to each.
-    Pointers,
-}
-
-/// Parameters, where the kernel expects them.
+/// Parameters, and a pointer to each. The driver takes one buffer of them all as well, and takes longer over it.
 pub(super) struct Packed {
-    /// The pointers of both forms point here.
+    /// The pointers point here.
     _bytes: Box<[u8]>,
     pointers: Box<[*mut c_void]>,
-    /// What the buffer's form has for its size.
-    _size: Box<usize>,
-    buffer: Box<[*mut c_void; 5]>,
 }
 
 impl Packed {
@@ -86,25 +71,12 @@ impl Packed {
         }
         let start = bytes.as_mut_ptr();
         let pointers = fields.iter().map(|f| start.wrapping_add(f.offset).cast()).collect();
-        let mut size = Box::new(len);
-        let word = |what: u32| std::ptr::without_provenance_mut(what as usize);
-        let buffer = Box::new([
-            word(sys::CU_LAUNCH_PARAM_BUFFER_POINTER_AS_INT),
-            start.cast(),
-            word(sys::CU_LAUNCH_PARAM_BUFFER_SIZE_AS_INT),
-            (&raw mut *size).cast(),
-            word(sys::CU_LAUNCH_PARAM_END_AS_INT),
-        ]);
-        Ok(Packed { _bytes: bytes, pointers, _size: size, buffer })
+        Ok(Packed { _bytes: bytes, pointers })
     }
 
-    /// What a launch passes as `kernelParams` and as `extra`: one of them is null.
-    pub fn arguments(&self, by: Handover) -> [*mut *mut c_void; 2] {
-        match by {
-            // A kernel without parameters has no buffer either.
-            Handover::Buffer if !self.pointers.is_empty() => [std::ptr::null_mut(), self.buffer.as_ptr().cast_mut()],
-            _ => [self.pointers.as_ptr().cast_mut(), std::ptr::null_mut()],
-        }
+    /// What a launch passes as `kernelParams`.
+    pub fn pointers(&self) -> *mut *mut c_void {
+        self.pointers.as_ptr().cast_mut()
     }
 }
 
@@ -112,7 +84,7 @@ impl Packed {
 mod tests {
     use std::ffi::c_void;
 
-    use super::{Arg, Field, Handover, Packed};
+    use super::{Arg, Field, Packed};
 
     fn fields<const N: usize>(list: [(usize, usize); N]) -> [Field; N] {
         list.map(|(offset, size)| Field { offset, size })
@@ -123,26 +95,11 @@ mod tests {
         unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len) }.to_vec()
     }
 
-    /// What the driver would read of each parameter, given a pointer to each.
-    fn by_pointers(packed: &Packed, fields: &[Field]) -> Vec<Vec<u8>> {
-        let [params, extra] = packed.arguments(Handover::Pointers);
-        assert!(extra.is_null());
+    /// What the driver would read of each parameter.
+    fn seen(packed: &Packed, fields: &[Field]) -> Vec<Vec<u8>> {
+        let params = packed.pointers();
         // SAFETY: there are as many pointers as parameters.
         (0..fields.len()).map(|i| bytes(unsafe { *params.add(i) }, fields[i].size)).collect()
-    }
-
-    /// What the driver would read of each parameter, given one buffer.
-    fn by_buffer(packed: &Packed, fields: &[Field]) -> Vec<Vec<u8>> {
-        let [params, extra] = packed.arguments(Handover::Buffer);
-        assert!(params.is_null());
-        // SAFETY: the list has five entries: a word that says what follows, each time, and the word that ends it.
-        let list: [usize; 5] = std::array::from_fn(|i| unsafe { *extra.add(i) } as usize);
-        assert_eq!([list[0], list[2], list[4]], [1, 2, 0]);
-        // SAFETY: the size's own address.
-        let size = unsafe { *(list[3] as *const usize) };
-        let whole = bytes(list[1] as *mut c_void, size);
-        assert_eq!(fields.last().map(|f| f.offset + f.size), Some(size));
-        fields.iter().map(|f| whole[f.offset..f.offset + f.size].to_vec()).collect()
     }
 
     #[test]
@@ -159,17 +116,7 @@ mod tests {
         let packed = Packed::new(&fields, &args).unwrap();
         // Its own bytes, wherever it goes.
         let moved = Box::new(packed);
-        assert_eq!(by_pointers(&moved, &fields), want);
-        assert_eq!(by_buffer(&moved, &fields), want);
-    }
-
-    #[test]
-    fn gaps_between_parameters_stay() {
-        let fields = fields([(0, 4), (8, 8), (16, 3), (32, 4)]);
-        let args = [Arg::Word(1), Arg::Address(2), Arg::Bytes(&[7, 8, 9]), Arg::Word(3)];
-        let packed = Packed::new(&fields, &args).unwrap();
-        assert_eq!(by_buffer(&packed, &fields), by_pointers(&packed, &fields));
-        assert_eq!(by_buffer(&packed, &fields)[3], 3u32.to_ne_bytes());
+        assert_eq!(seen(&moved, &fields), want);
     }
 
     #[test]
@@ -183,7 +130,6 @@ mod tests {
         assert!(Packed::new(&one(129), &[Arg::Bytes(&block)]).is_err());
         assert!(Packed::new(&one(8), &[Arg::Bytes(&block)]).is_err());
         assert!(Packed::new(&one(128), &[Arg::Bytes(&block)]).is_ok());
-        let none = Packed::new(&[], &[]).unwrap();
-        assert!(none.arguments(Handover::Buffer)[1].is_null());
+        assert!(Packed::new(&[], &[]).is_ok());
     }
 }

@@ -67,6 +67,8 @@ impl Fault {
 pub struct Submission {
     queue: Box<dyn Queue>,
     launches: usize,
+    /// The host's seconds of its last single run.
+    once_s: f64,
     /// How often a submission is repeated for one reading of the clock.
     pub times: usize,
     /// The device's microseconds a launch, a round each.
@@ -94,12 +96,25 @@ pub struct Candidate {
 }
 
 /// How many launches a submission has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Launches {
     /// Of a cold one; banks come in turn, each once where what it holds is added to.
     pub cold: usize,
     /// Of a hot one.
     pub hot: usize,
+    /// Seconds that a submission may take.
+    pub seconds: f64,
+}
+
+impl Launches {
+    /// As many as take no longer than allowed, one at least, where a launch takes `each` seconds.
+    ///
+    /// A kernel for which this leaves out banks needs a tenth of a second for hundreds of megabytes: whether these came from a cache is
+    /// nothing to it.
+    fn within(self, each: f64) -> Launches {
+        let fit = (self.seconds / each.max(1e-9)) as usize;
+        Launches { cold: self.cold.min(fit.max(1)), hot: self.hot.min(fit.max(1)), ..self }
+    }
 }
 
 impl Submission {
@@ -111,7 +126,8 @@ impl Submission {
             same(device, record, launched)?;
         }
         let launches = records.len();
-        let submission = Submission { queue, launches, times: 1, device_us: Vec::new(), host_us: Vec::new() };
+        let submission =
+            Submission { queue, launches, once_s: 0.0, times: 1, device_us: Vec::new(), host_us: Vec::new() };
         Ok((submission, launched.into_iter().next()))
     }
 
@@ -122,7 +138,10 @@ impl Submission {
 
     /// Runs it once.
     pub fn run(&mut self, rows: StepRows) -> Result<(), Error> {
-        self.queue.run(rows)
+        let start = Instant::now();
+        self.queue.run(rows)?;
+        self.once_s = start.elapsed().as_secs_f64();
+        Ok(())
     }
 
     /// Reads the clock once. False where the device has none.
@@ -138,9 +157,14 @@ impl Submission {
         Ok(true)
     }
 
-    /// Repeats it until a reading takes `seconds`, as far as `most` launches; `once` is what one run takes.
-    pub fn repeat(&mut self, once: f64, seconds: f64, most: usize) {
-        let wanted = (seconds / once.max(1e-7)).floor();
+    /// Whether one run takes long enough to be read alone, and too long to be made for nothing.
+    pub fn is_long(&self) -> bool {
+        self.once_s > 0.05
+    }
+
+    /// Repeats it until a reading takes `seconds`, as far as `most` launches.
+    pub fn repeat(&mut self, seconds: f64, most: usize) {
+        let wanted = (seconds / self.once_s.max(1e-7)).floor();
         self.times = (wanted as usize).clamp(1, (most / self.launches).max(1));
     }
 }
@@ -173,34 +197,44 @@ impl Candidate {
         device: &dyn Device,
         banks: &Banks<'_>,
         (variant, layout): (Arc<Variant>, Layout),
-        launches: Launches,
+        (launches, rows): (Launches, StepRows),
     ) -> Result<Candidate, Fault> {
-        let turn = |count: usize, banks_used: usize| -> Vec<Record> {
-            (0..count).map(|i| banks.record(&variant, layout, i % banks_used)).collect()
+        let turn = |count: usize, step: usize| -> Vec<Record> {
+            (0..count).map(|i| banks.record(&variant, layout, i * step % banks.count())).collect()
         };
-        let (cold, launched) = Submission::new(device, &turn(launches.cold, banks.count()))?;
-        let (hot, _) = Submission::new(device, &turn(launches.hot, 1))?;
+        // One launch first: it compiles, and tells what many would take.
+        let (mut pilot, launched) = Submission::new(device, &turn(1, 0))?;
+        let launches = if launches.cold + launches.hot > 2 {
+            pilot.run(rows)?;
+            if !pilot.is_long() {
+                pilot.run(rows)?;
+            }
+            launches.within(pilot.once_s)
+        } else {
+            launches
+        };
+        drop(pilot);
+        let (cold, _) = Submission::new(device, &turn(launches.cold, 1))?;
+        let (hot, _) = Submission::new(device, &turn(launches.hot, 0))?;
         let check = Check { compared: 0, elements: 0, worst: 0.0 };
         Ok(Candidate { variant, cold, hot, launched, check, live: true, chosen: String::new() })
     }
 
-    /// Runs the cold submission over fresh outputs and compares the last bank and one at random. Gives the host's seconds of the run.
+    /// Runs the cold submission over fresh outputs and compares the last bank that it writes and one at random.
     pub fn verify(
         &mut self,
         problem: &Problem,
         banks: &Banks<'_>,
         (set, when): (usize, &'static str),
-    ) -> Result<f64, Fault> {
+    ) -> Result<(), Fault> {
         banks.clear_outputs()?;
-        let start = Instant::now();
         self.cold.run(rows(problem))?;
-        let seconds = start.elapsed().as_secs_f64();
-        let last = banks.count() - 1;
-        let other = Rng(set as u64 + problem.elements as u64).below(banks.count());
-        for bank in if other == last { vec![last] } else { vec![last, other] } {
+        let used = banks.count().min(self.cold.launches);
+        let other = Rng((set + problem.elements) as u64).below(used);
+        for bank in if other + 1 == used { vec![other] } else { vec![used - 1, other] } {
             self.compare(problem, banks, bank, (set, when))?;
         }
-        Ok(seconds)
+        Ok(())
     }
 
     fn compare(
@@ -230,15 +264,13 @@ impl Candidate {
     }
 
     /// Checks the hot submission; what is added to again and again is only run.
-    pub fn verify_hot(&mut self, problem: &Problem, banks: &Banks<'_>) -> Result<f64, Fault> {
+    pub fn verify_hot(&mut self, problem: &Problem, banks: &Banks<'_>) -> Result<(), Fault> {
         banks.clear_outputs()?;
-        let start = Instant::now();
         self.hot.run(rows(problem))?;
-        let seconds = start.elapsed().as_secs_f64();
         if banks.poisons() {
             self.compare(problem, banks, 0, (0, "hot check"))?;
         }
-        Ok(seconds)
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ mod tests {
     fn the_interval_holds_the_median_and_is_inside_of_the_values() {
         let values = [3.0, 1.0, 2.0, 5.0, 4.0, 2.5, 2.6];
         let (low, high) = median_interval(&values);
-        assert!(1.0 <= low && low <= 2.6 && 2.6 <= high && high <= 5.0, "{low} {high}");
+        assert!((1.0..=2.6).contains(&low) && (2.6..=5.0).contains(&high), "{low} {high}");
         assert_eq!(median_interval(&[7.0]), (7.0, 7.0));
         assert_eq!(median_interval(&[]), (0.0, 0.0));
     }

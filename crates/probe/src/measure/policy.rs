@@ -16,6 +16,8 @@ pub struct Policy {
     pub fill: usize,
     /// Launches of a hot submission at most.
     pub hot: usize,
+    /// Seconds that a submission may take: of slow kernels it has fewer launches.
+    pub submission_s: f64,
     /// Seconds that a reading of the clock should take.
     pub reading_s: f64,
     /// Launches of a reading at most.
@@ -42,6 +44,7 @@ impl Policy {
                 most_banks: 4096,
                 fill: 1,
                 hot: 2,
+                submission_s: 0.1,
                 reading_s: 0.01,
                 most_launches: 4096,
                 budget_s: 20.0,
@@ -54,16 +57,26 @@ impl Policy {
             cold_bytes: (400 << 20).max(4 * cache),
             most_banks: 1024,
             fill: 64,
-            hot: 64,
-            reading_s: 0.002,
+            hot: 32,
+            submission_s: 0.1,
+            reading_s: 0.001,
             most_launches: 4096,
-            budget_s: 4.0,
+            budget_s: 3.0,
         }
     }
 
     /// One bank and one launch: where nothing is timed.
     pub fn single() -> Policy {
-        Policy { cold_bytes: 0, most_banks: 1, fill: 1, hot: 1, reading_s: 0.0, most_launches: 1, budget_s: 1.0 }
+        Policy {
+            cold_bytes: 0,
+            most_banks: 1,
+            fill: 1,
+            hot: 1,
+            submission_s: 0.1,
+            reading_s: 0.0,
+            most_launches: 1,
+            budget_s: 1.0,
+        }
     }
 
     /// Launches of a submission over `banks` banks, of a problem of `flops` operations. Where outputs are added to, each bank takes part
@@ -72,7 +85,7 @@ impl Policy {
         let fits = (SUBMISSION_S * SLOW_FLOPS / (flops.max(1) as f64)) as usize;
         let fill = fits.clamp(1, self.fill);
         let cold = if repeatable { banks * fill.div_ceil(banks) } else { banks };
-        Launches { cold, hot: fits.clamp(1, self.hot) }
+        Launches { cold, hot: fits.clamp(1, self.hot), seconds: self.submission_s }
     }
 }
 
@@ -83,13 +96,13 @@ mod tests {
     #[test]
     fn short_launches_fill_a_submission_and_long_ones_do_not() {
         let gpu = Policy { fill: 64, hot: 64, ..Policy::single() };
-        let Launches { cold, hot } = gpu.launches(24, 17_000_000, true);
+        let Launches { cold, hot, .. } = gpu.launches(24, 17_000_000, true);
         assert_eq!((cold, hot), (72, 64));
-        let Launches { cold, hot } = gpu.launches(24, 17_000_000, false);
+        let Launches { cold, hot, .. } = gpu.launches(24, 17_000_000, false);
         assert_eq!((cold, hot), (24, 64));
-        let Launches { cold, hot } = gpu.launches(7, 35_000_000_000, true);
+        let Launches { cold, hot, .. } = gpu.launches(7, 35_000_000_000, true);
         assert_eq!((cold, hot), (7, 5));
-        let Launches { cold, hot } = Policy::single().launches(1, 1, true);
+        let Launches { cold, hot, .. } = Policy::single().launches(1, 1, true);
         assert_eq!((cold, hot), (1, 1));
     }
 }

@@ -4,7 +4,12 @@
 //! signs (after Freivalds 1977): a sum over 64 columns costs a 64th of the product, and an element that is wrong by a few hundredths of
 //! its size shows in it.
 
-use metallic_kernels::{DType, quant};
+use metallic_kernels::DType;
+
+use super::{parallel, random};
+
+/// Bytes of an output that one thread looks through.
+const PIECE: usize = 1 << 20;
 
 /// What one output must hold.
 #[derive(Clone, Debug, Default)]
@@ -97,15 +102,14 @@ impl Oracle {
     /// The first difference.
     pub fn check(&self, dtype: DType, bytes: &[u8], elements: usize, poisoned: bool) -> Result<f64, Wrong> {
         let size = dtype.block_bytes();
-        if poisoned {
-            let bare = |at: &usize| bytes[at * size..(at + 1) * size].iter().all(|b| *b == 0xff);
-            let mut unwritten = (0..bytes.len() / size).filter(bare);
-            if let Some(first) = unwritten.next() {
-                return Err(Wrong::Unwritten { count: 1 + unwritten.count(), elements, first });
-            }
+        if bytes.len() != elements * size {
+            return Err(Wrong::Size { got: bytes.len() / size, want: elements });
         }
-        let mut got = vec![0.0f32; bytes.len() / size];
-        if got.len() != elements || quant::dequantize(dtype, bytes, &mut got).is_err() {
+        if poisoned {
+            unwritten(bytes, size).map_or(Ok(()), |(first, count)| Err(Wrong::Unwritten { count, elements, first }))?;
+        }
+        let got = random::values(dtype, bytes);
+        if got.len() != elements {
             return Err(Wrong::Size { got: got.len(), want: elements });
         }
         let mut worst = 0.0f64;
@@ -125,21 +129,39 @@ impl Oracle {
     }
 }
 
+/// The first element that still holds the poison, and how many do.
+fn unwritten(bytes: &[u8], size: usize) -> Option<(usize, usize)> {
+    let parts = parallel(bytes.len().div_ceil(PIECE), |part| {
+        let from = part * PIECE;
+        let piece = &bytes[from..(from + PIECE).min(bytes.len())];
+        let bare = |element: &&[u8]| element.iter().all(|b| *b == 0xff);
+        let count = piece.chunks_exact(size).filter(bare).count();
+        let first = piece.chunks_exact(size).position(|element| bare(&element))?;
+        Some((from / size + first, count))
+    });
+    parts.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1 + b.1))
+}
+
 impl Sums {
     fn check(&self, got: &[f32]) -> Result<f64, Wrong> {
+        let rows = got.len() / self.columns.max(1);
+        let worst = parallel(rows, |r| self.row(r, &got[r * self.columns..(r + 1) * self.columns]));
+        worst.into_iter().try_fold(0.0, |worst: f64, row| Ok(worst.max(row?)))
+    }
+
+    fn row(&self, r: usize, row: &[f32]) -> Result<f64, Wrong> {
         let mut worst = 0.0f64;
-        let mut known = self.value.iter().zip(&self.allowed);
-        for (r, row) in got.chunks(self.columns).enumerate() {
-            for (b, (block, signs)) in row.chunks(self.block).zip(self.signs.chunks(self.block)).enumerate() {
-                let Some((&want, &allowed)) = known.next() else { return Ok(worst) };
-                let sum: f64 = block.iter().zip(signs).map(|(v, s)| f64::from(*v) * f64::from(*s)).sum();
-                let error = (sum - want).abs();
-                if error.is_nan() || error > allowed {
-                    let from = r * self.columns + b * self.block;
-                    return Err(Wrong::Sum { from, to: from + block.len() - 1, got: sum, want, allowed });
-                }
-                worst = worst.max(error / allowed);
+        let first = r * self.columns.div_ceil(self.block);
+        let known = self.value[first..].iter().zip(&self.allowed[first..]);
+        let blocks = row.chunks(self.block).zip(self.signs.chunks(self.block)).zip(known);
+        for (b, ((block, signs), (&want, &allowed))) in blocks.enumerate() {
+            let sum: f64 = block.iter().zip(signs).map(|(v, s)| f64::from(*v) * f64::from(*s)).sum();
+            let error = (sum - want).abs();
+            if error.is_nan() || error > allowed {
+                let from = r * self.columns + b * self.block;
+                return Err(Wrong::Sum { from, to: from + block.len() - 1, got: sum, want, allowed });
             }
+            worst = worst.max(error / allowed);
         }
         Ok(worst)
     }

@@ -33,11 +33,19 @@ pub fn stored(dtype: DType, elements: usize, std: f32, seed: u64) -> Vec<u8> {
 
 /// Every element of stored bytes; nothing for a type without values.
 pub fn values(dtype: DType, bytes: &[u8]) -> Vec<f32> {
-    let mut out = vec![0.0; bytes.len() / dtype.block_bytes() * dtype.block()];
-    match quant::dequantize(dtype, bytes, &mut out) {
-        Ok(()) => out,
-        Err(_) => Vec::new(),
+    let decode = |bytes: &[u8]| -> Vec<f32> {
+        let mut out = vec![0.0; bytes.len() / dtype.block_bytes() * dtype.block()];
+        match quant::dequantize(dtype, bytes, &mut out) {
+            Ok(()) => out,
+            Err(_) => Vec::new(),
+        }
+    };
+    let piece = PIECE / dtype.block() * dtype.block_bytes();
+    if bytes.len() <= piece {
+        return decode(bytes);
     }
+    let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
+    parallel(pieces.len(), |i| decode(pieces[i])).concat()
 }
 
 #[cfg(test)]

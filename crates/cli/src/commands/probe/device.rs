@@ -39,7 +39,7 @@ fn one(kind: ProbeDevice, args: &ProbeArgs) -> Result<Opened, Error> {
             Box::new(cpu(args)?)
         }
         ProbeDevice::Cuda => {
-            let cuda = Cuda::new(&cuda::Options::default())?;
+            let cuda = Cuda::new(&cuda::Options { libraries: true, ..cuda::Options::default() })?;
             cache = Some(cuda.info().cache as u64);
             Box::new(cuda)
         }

@@ -6,14 +6,14 @@ use crate::errors::Usage;
 use crate::{commands, output};
 use metallic_engine::{Explained, Options, explain};
 use metallic_kernels::contract::Flags;
-use metallic_probe::spec::{MatmulShape, Shape, SoftmaxShape, Spec};
+use metallic_probe::spec::{MatmulShape, Shape, SoftmaxShape, Spec, SpecError};
 use std::collections::BTreeMap;
 
 /// Every shape, each once, in the order that it was asked for.
 pub fn asked_for(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<Shape>> {
     let mut shapes = Vec::new();
     for name in &args.specs {
-        shapes.extend(Spec::load(name, opened.act())?.shapes);
+        shapes.extend(Spec::load(name, opened.act()).map_err(usage)?.shapes);
     }
     shapes.extend(on_the_command_line(args, opened)?);
     if let Some(model) = &args.from {
@@ -66,8 +66,13 @@ fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<
             }
         }
     }
-    list.iter().try_for_each(|shape| shape.check("the command line"))?;
+    list.iter().try_for_each(|shape| shape.check("the command line")).map_err(usage)?;
     Ok(list)
+}
+
+/// What was asked for cannot be meant.
+fn usage(error: SpecError) -> Usage {
+    Usage(error.to_string())
 }
 
 /// The products of a model's steps. What else they launch is named.

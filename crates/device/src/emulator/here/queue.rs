@@ -9,7 +9,7 @@ use super::super::{Faults, NAME};
 use super::launch::{Grid, Launch, Schedules};
 use super::program::Program;
 use super::{Emulator, Shared};
-use crate::{Buffer, Error, Queue, Record, Rows, StepRows};
+use crate::{Buffer, Error, Launched, Queue, Record, Rows, StepRows};
 
 /// A launch with nothing left to look up.
 struct Step {
@@ -20,6 +20,8 @@ struct Step {
     most: usize,
     op: &'static str,
     variant: String,
+    entry: String,
+    geometry: Geometry,
 }
 
 /// The launches of one plan.
@@ -39,7 +41,7 @@ fn step(emulator: &Emulator, record: &Record) -> Result<Step, Error> {
     use crate::Device;
     let (op, variant) = (record.op.name, record.variant.id());
     let program = emulator.program(record)?;
-    let Geometry { grid, threads } = record.variant.geometry(&record.key).map_err(|e| Error::Compile {
+    let geometry = record.variant.geometry(&record.key).map_err(|e| Error::Compile {
         device: NAME.to_owned(),
         op,
         variant: variant.clone(),
@@ -64,8 +66,10 @@ fn step(emulator: &Emulator, record: &Record) -> Result<Step, Error> {
     let k = record.operands.len() as u32;
     buffers.push((k, params.slice(0, record.op.params.bytes.clamp(1, params.len()))));
     buffers.push((k + 1, rows.slice(0, 4)));
+    let Geometry { grid, threads } = geometry;
     let launch = Launch { grid: Grid::Groups(grid), threads, buffers, threadgroup: Vec::new(), outputs: Vec::new() };
-    Ok(Step { program, launch, rows, follows: record.rows, most: record.key.m, op, variant })
+    let entry = record.variant.entry.clone();
+    Ok(Step { program, launch, rows, follows: record.rows, most: record.key.m, op, variant, entry, geometry })
 }
 
 impl EmulatorQueue {
@@ -101,5 +105,15 @@ impl Queue for EmulatorQueue {
             *to += start.elapsed().as_secs_f64();
         }
         Ok(())
+    }
+
+    fn launched(&self) -> Vec<Launched> {
+        let of = |s: &Step| Launched {
+            variant: s.variant.clone(),
+            entry: s.entry.clone(),
+            grid: s.geometry.grid,
+            threads: s.geometry.threads,
+        };
+        self.steps.iter().map(of).collect()
     }
 }

@@ -1,0 +1,86 @@
+//! `probe`: what it measures, what it writes, and what it refuses.
+
+mod common;
+
+use common::{fails, metallic, ok, text};
+use serde_json::Value;
+
+/// A product so small that a development build measures it at once.
+const SMALL: [&str; 10] = ["probe", "--device", "cpu", "--op", "matmul", "--n", "64", "--k", "128", "--tb"];
+
+fn report(more: &[&str]) -> Value {
+    serde_json::from_str(&ok(&[&SMALL[..], more, &["--no-roofline", "--json", "-"]].concat())).unwrap()
+}
+
+fn entry<'a>(problem: &'a Value, variant: &str) -> &'a Value {
+    let entries = problem["entries"].as_array().unwrap();
+    entries.iter().find(|e| e["variant"] == variant).unwrap_or_else(|| panic!("no {variant}"))
+}
+
+#[test]
+fn every_variant_is_measured_or_says_why_not() {
+    let report = report(&["--m", "1,3", "--rounds", "3"]);
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2);
+    assert_eq!(problems[1]["title"], "3x64x128 NT f16/f32");
+    for problem in problems {
+        let plain = &entry(problem, "cpu/plain")["outcome"];
+        assert_eq!(plain["outcome"], "measured");
+        assert!(plain["cold"]["median_us"].as_f64().unwrap() > 0.0);
+        assert_eq!(plain["check"]["compared"], plain["check"]["elements"]);
+        let disabled = &entry(problem, "cpu/amx_bf16_x2")["outcome"];
+        assert_eq!(disabled["outcome"], "gap");
+        assert!(!disabled["reason"].as_str().unwrap().is_empty());
+    }
+    let command = report["header"]["command"].as_str().unwrap();
+    assert!(command.starts_with("metallic probe --device cpu") && command.contains("--m 1,3"), "{command}");
+}
+
+#[test]
+fn patterns_pick_variants_and_checks_have_no_times() {
+    let report = report(&["--check", "--variants", "cpu/p*", "--bias", "--activation", "gelu"]);
+    let entries = report["problems"][0]["entries"].as_array().unwrap();
+    let names: Vec<&str> = entries.iter().map(|e| e["variant"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cpu/portable", "cpu/plain"]);
+    assert_eq!(entries[1]["outcome"]["outcome"], "checked");
+    assert_eq!(entries[0]["outcome"]["reason"], "does not support an activation function");
+}
+
+#[test]
+fn the_environment_is_read_and_misspelt_values_are_errors() {
+    let run = |name: &str, value: &str| metallic(&SMALL).env(name, value).output().unwrap();
+    let listed = run("METAL_RUN", "0");
+    let out = text(&listed.stdout);
+    assert!(
+        listed.status.success() && out.contains("1x64x128 NT f16/f32") && out.contains("matmul/cpu/plain"),
+        "{out}"
+    );
+    assert!(!out.contains("cold us"));
+    for (name, value, says) in [
+        ("MATMUL_BACKENDS", "cpuu", "families are"),
+        ("MATMUL_BENCH_ITERS", "many", "number of rounds"),
+        ("METAL_RUN", "maybe", "1, true, 0, false"),
+    ] {
+        let wrong = run(name, value);
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(text(&wrong.stderr).contains(says), "{}", text(&wrong.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_an_error_that_helps() {
+    assert!(fails(&["probe", "qwen", "--device", "cpu"], 2).contains("qwen2.5-0.5b"));
+    assert!(fails(&["probe", "--device", "cpu"], 2).contains("name a spec"));
+    assert!(fails(&[&SMALL[..], &["--variants", "ksplitt"]].concat(), 2).contains("matmul/ksplit"));
+    assert!(fails(&["probe", "--device", "metal", "small-n"], 1).contains("metal is not available"));
+}
+
+#[test]
+fn a_model_names_its_products() {
+    let folder = common::Folder::new();
+    let model = folder.model("tiny-llama", "f16");
+    let out = metallic(&["probe", "--device", "cpu", "--from", &model, "--list"]).output().unwrap();
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("not probed") && text(&out.stderr).contains("attention"));
+    assert!(text(&out.stdout).contains(" NT f16/f32"), "{}", text(&out.stdout));
+}
