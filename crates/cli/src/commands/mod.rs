@@ -61,7 +61,7 @@ pub fn open(path: &Path) -> anyhow::Result<ModelFile> {
 fn cpu(threads: Option<usize>, choice: &ChoiceArgs) -> anyhow::Result<(Cpu, Dispatch)> {
     use metallic_device::Device;
     let cpu = Cpu::new(&cpu::Options { threads, without: choice.without.clone(), ..Default::default() })?;
-    let dispatch = Dispatch::new(cpu.limits().clone(), &forced(choice))?;
+    let dispatch = Dispatch::of(&cpu, &forced(choice))?;
     Ok((cpu, dispatch))
 }
 
