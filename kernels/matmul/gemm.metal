@@ -1,5 +1,6 @@
-// y[r, j] = sum_i x[r, i] w[j, i] (+ bias[j]) (+ y[r, j]); w: (n, k) half rows or q8_0 planes; x: (m, k), y: (m, n), bias: (n) of T; sums in float.
+// y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j]; w: (n, k) half rows or q8_0 planes; x: (m, k), y: (m, n), bias: (n) of T; sums in float.
 // A threadgroup owns BM x BN outputs, a SIMD group (BM / WM) x (BN / WN) of them in 8x8 matrices; x and w pass through threadgroup memory, BK of k at a time.
+#include "epilogue.h"
 #include "params.h"
 #include "quant.h"
 #include "simd.h"
@@ -125,9 +126,7 @@ inline void gemm_tile(
     for (uint c = thread_index; c < BM * BN; c += THREADS) {
         const uint r = r0 + c / BN, j = j0 + c % BN;
         if (r < rows && j < p.n) {
-            device T *out = y + ulong(r) * p.ldy + j;
-            float v = memory[c] + (p.bias != 0 ? float(bias[j]) : 0.0f);
-            *out = T(p.accumulate != 0 ? float(*out) + v : v);
+            store_output(y, r, j, memory[c], bias, p);
         }
     }
 }

@@ -1,6 +1,6 @@
 // y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j]; w: (n, k) half, row-major; x: (m, k), y: (m, n), bias: (n) of T; sums in float.
 // A threadgroup owns BN outputs of one row; its SIMD groups split k: each thread owns every (32 SIMDS)-th eight elements of it.
-#include "finish.h"
+#include "epilogue.h"
 #include "load.h"
 #include "params.h"
 #include "simd.h"
@@ -108,7 +108,7 @@ template <typename T>
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];
         }
-        finish(y + ulong(r) * p.ldy + j, bias, p, j, v);
+        store_output(y, r, j, v, bias, p);
     }
 }
 

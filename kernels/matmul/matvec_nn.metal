@@ -1,6 +1,6 @@
 // y[r, j] = f(alpha sum_i x[r, i] w[i, j] + bias[j]) + beta y[r, j]; w: (k, n) half, row-major; x: (m, k), y: (m, n), bias: (n) of T; sums in float.
 // A threadgroup owns BN outputs of one row: a thread eight neighbours of them and every STEP-th of k.
-#include "finish.h"
+#include "epilogue.h"
 #include "load.h"
 #include "params.h"
 #include "simd.h"
@@ -89,7 +89,7 @@ template <typename T>
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];
         }
-        finish(y + ulong(r) * p.ldy + j, bias, p, j, v);
+        store_output(y, r, j, v, bias, p);
     }
 }
 

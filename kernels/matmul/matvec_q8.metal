@@ -1,6 +1,6 @@
 // y[r, j] = f(alpha sum_i x[r, i] d[j, i / 32] q[j, i] + bias[j]) + beta y[r, j]; q: (n, k) i8, then d: (n, k / 32) half; x: (m, k), y: (m, n), bias: (n) of T.
 // A threadgroup owns BN outputs of one row; its SIMD groups split k: each thread owns every (32 SIMDS)-th half block, 16 elements.
-#include "finish.h"
+#include "epilogue.h"
 #include "params.h"
 #include "quant.h"
 #include "simd.h"
@@ -125,7 +125,7 @@ template <typename T>
         for (uint s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + thread_index];
         }
-        finish(y + ulong(r) * p.ldy + j, bias, p, j, v);
+        store_output(y, r, j, v, bias, p);
     }
 }
 

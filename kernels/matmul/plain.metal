@@ -1,5 +1,6 @@
-// y[r, j] = sum_i x[r, i] w[j, i] (+ bias[j]) (+ y[r, j]); w: (n, k) of W; x: (m, k), y: (m, n), bias: (n) float; sums in float.
+// y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j]; w: (n, k) of W; x: (m, k), y: (m, n), bias: (n) float; sums in float.
 // A SIMD group owns one output, a lane every 32nd element of k.
+#include "epilogue.h"
 #include "params.h"
 #include "simd.h"
 #include "weights.h"
@@ -28,9 +29,7 @@ template <typename W>
     sum = simd_sum(sum);
 
     if (lane == 0) {
-        device float *out = y + ulong(r) * p.ldy + j;
-        sum += p.bias != 0 ? bias[j] : 0.0f;
-        *out = p.accumulate != 0 ? *out + sum : sum;
+        store_output(y, r, j, sum, bias, p);
     }
 }
 

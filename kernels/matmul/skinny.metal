@@ -1,6 +1,6 @@
 // y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j] for few rows; w: half, (n, k) or, without TB, (k, n), row-major; x: (m, k), y: (m, n), bias: (n) of half; sums in float.
 // A threadgroup owns 8 TM rows of 8 TN outputs in 8x8 matrices; its SIMD groups split k: each owns one stretch of it.
-#include "finish.h"
+#include "epilogue.h"
 #include "load.h"
 #include "params.h"
 #include "simd.h"
@@ -101,7 +101,7 @@ constant constexpr uint BN = 8 * TN;
             for (uint s = 0; s < SIMDS; ++s) {
                 v += partial[s * BM * BN + e];
             }
-            finish(y + ulong(r) * p.ldy + j, bias, p, j, v);
+            store_output(y, r, j, v, bias, p);
         }
     }
 }
