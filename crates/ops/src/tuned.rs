@@ -185,6 +185,23 @@ impl Table {
         if got == SCHEMA { Ok(table) } else { Err(TableError::Schema { name, got }) }
     }
 
+    /// Its text, an entry a line.
+    ///
+    /// # Errors
+    /// None that its types allow.
+    pub fn text(&self) -> serde_json::Result<String> {
+        let header = serde_json::to_string_pretty(&self.header)?.replace('\n', "\n  ");
+        let entries = self.entries.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        Ok(format!("{{\n  \"header\": {header},\n  \"entries\": [\n    {}\n  ]\n}}\n", entries.join(",\n    ")))
+    }
+
+    /// Takes over the entries of `newer`, in place of its own about any of the same problems, and its header.
+    pub fn update(&mut self, newer: Table) {
+        self.entries.retain(|e| newer.entries.iter().all(|n| !n.meets(e)));
+        self.entries.extend(newer.entries);
+        self.header = newer.header;
+    }
+
     /// Whether it was measured on this device's model.
     pub fn is_of(&self, device: &dyn Device) -> bool {
         self.header.device == device.name() && self.header.model == model(&device.describe())

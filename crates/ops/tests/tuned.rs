@@ -70,9 +70,11 @@ fn a_breach_of_each_law_is_told() {
     assert!(matches!(check(overlap), TableError::Overlap { first: 0, second: 1, .. }));
     let apart = vec![entry(Bounds(1, Some(3)), &["cpu/plain"]), entry(Bounds(4, None), &["cpu/portable"])];
     table(apart).check("t.json").unwrap();
-    let text = serde_json::to_string(&table(vec![all()])).unwrap();
-    assert_eq!(Table::parse("t.json", &text).unwrap(), table(vec![all()]));
-    let tomorrow = text.replace("\"schema\":1", "\"schema\":9");
+    for entries in [vec![], vec![all()], vec![all(), all()]] {
+        let text = table(entries.clone()).text().unwrap();
+        assert_eq!(Table::parse("t.json", &text).unwrap(), table(entries));
+    }
+    let tomorrow = table(vec![all()]).text().unwrap().replace("\"schema\": 1", "\"schema\": 9");
     assert!(matches!(Table::parse("t.json", &tomorrow), Err(TableError::Schema { got: 9, .. })));
     assert!(matches!(Table::parse("t.json", "{}"), Err(TableError::Parse { .. })));
 }
@@ -111,6 +113,18 @@ fn unknown_and_refusing_variants_are_skipped_aloud() {
         "{said}"
     );
     assert!(said.ends_with("cpu/plain"), "{said}");
+}
+
+#[test]
+fn a_newer_table_replaces_what_it_is_about() {
+    let mut old = table(vec![entry(Bounds(1, Some(4)), &["cpu/plain"]), entry(Bounds(5, None), &["cpu/plain"])]);
+    let mut new = table(vec![entry(Bounds(3, Some(4)), &["cpu/portable"])]);
+    new.header.commit = "def".to_owned();
+    old.update(new);
+    old.check("t.json").unwrap();
+    assert_eq!(old.header.commit, "def");
+    let bounds: Vec<Bounds> = old.entries.iter().map(|e| e.m).collect();
+    assert_eq!(bounds, [Bounds(5, None), Bounds(3, Some(4))]);
 }
 
 #[test]

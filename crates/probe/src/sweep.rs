@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::compare::{Pairing, Rule, Verdict, shift};
 use crate::record::{Measured, Problem};
+use crate::spec::Shape;
 
 /// The dimension that is swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +36,29 @@ impl Axis {
             Axis::K => key.k = value,
         }
         key
+    }
+
+    /// `shape` with another value of this dimension; `None` where it has none.
+    pub fn shape(self, shape: &Shape, value: usize) -> Option<Shape> {
+        let mut shape = shape.clone();
+        match (&mut shape, self) {
+            (Shape::Matmul(s), Axis::M) => s.m = value,
+            (Shape::Matmul(s), Axis::N) => s.n = value,
+            (Shape::Matmul(s), Axis::K) => s.k = value,
+            (Shape::Softmax(s), Axis::M) => s.m = value,
+            (Shape::Softmax(s), Axis::K) => s.k = value,
+            (Shape::Softmax(_), Axis::N) => return None,
+        }
+        Some(shape)
+    }
+
+    /// The value in a key.
+    pub fn of(self, key: &Key) -> usize {
+        match self {
+            Axis::M => key.m,
+            Axis::N => key.n,
+            Axis::K => key.k,
+        }
     }
 
     /// Its letter.
