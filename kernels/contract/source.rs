@@ -1,9 +1,11 @@
 //! Program text of GPU variants: a file of the op's folder and the headers that it includes, with knobs as macros.
 //!
-//! Development builds read the source tree, so that editing a kernel compiles no Rust; release builds hold every file.
+//! Development builds read the source tree, so that editing a kernel compiles no Rust; release builds hold every file, and read a
+//! folder instead where `METALLIC_KERNELS` names one.
 
 use std::borrow::Cow;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{Target, Variant};
 use crate::library::{Code, LIBRARIES};
@@ -37,16 +39,21 @@ pub enum SourceError {
     },
 }
 
+/// The folder that manifests and sources are read from: what `METALLIC_KERNELS` names, else in development builds the source tree;
+/// `None` where they are those that the build embedded.
+pub fn folder() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let named = || std::env::var_os("METALLIC_KERNELS").filter(|f| !f.is_empty()).map(PathBuf::from);
+    let tree = || Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).filter(|f| cfg!(debug_assertions) && f.exists());
+    FOLDER.get_or_init(|| named().or_else(tree)).as_deref()
+}
+
 /// The text of a file below the kernels folder, such as `msl/simd.h`; `None` where there is none.
 pub fn read(path: &str) -> Option<Cow<'static, str>> {
-    if let Some((_, text)) = EMBEDDED.iter().find(|(name, _)| *name == path) {
-        return Some(Cow::Borrowed(text));
-    }
     let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
-    if !cfg!(debug_assertions) || !inside {
-        return None;
-    }
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok().map(Cow::Owned)
+    let text = folder().filter(|_| inside).and_then(|f| std::fs::read_to_string(f.join(path)).ok());
+    let embedded = || EMBEDDED.iter().find(|(name, _)| *name == path).map(|(_, text)| Cow::Borrowed(*text));
+    text.map(Cow::Owned).or_else(embedded)
 }
 
 /// What `#include "name"` in the file `from` means: a file beside it, else one of the shared headers in `msl/`, else a path below

@@ -1,11 +1,12 @@
 //! A variant as its manifest describes it, and why it may refuse a problem.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Flags, Key, Layout, Limits, Op, Target};
+use super::{Flags, Key, Layout, Limits, Op, Target, source};
 use crate::DType;
 
 /// A tunable constant of a kernel, by name.
@@ -348,21 +349,22 @@ pub struct ManifestError {
 impl Op {
     /// The op's variants in manifest order, which is the default order of choice.
     ///
-    /// In a development build the manifest is read from the source tree where that is there, so that editing an entry
-    /// compiles no Rust.
+    /// The manifest is read from [`source::folder`] where there is one, so that editing an entry compiles no Rust.
     ///
     /// # Errors
     /// A manifest that is not valid JSON, or has unknown fields.
     pub fn variants(&self) -> Result<Vec<Variant>, ManifestError> {
-        let disk = cfg!(debug_assertions)
-            .then(|| {
-                let path = format!("{}/{}/variants.json", env!("CARGO_MANIFEST_DIR"), self.name);
-                std::fs::read_to_string(path).ok()
-            })
-            .flatten();
-        let text = disk.as_deref().unwrap_or(self.manifest);
+        let text = match source::folder() {
+            None => Cow::Borrowed(self.manifest),
+            Some(folder) => {
+                let path = folder.join(self.name).join("variants.json");
+                let unreadable = |e| serde::de::Error::custom(format!("{} cannot be read: {e}", path.display()));
+                let text = std::fs::read_to_string(&path).map_err(unreadable);
+                Cow::Owned(text.map_err(|source| ManifestError { op: self.name, source })?)
+            }
+        };
         let mut list: Vec<Variant> =
-            serde_json::from_str(text).map_err(|source| ManifestError { op: self.name, source })?;
+            serde_json::from_str(&text).map_err(|source| ManifestError { op: self.name, source })?;
         for v in &mut list {
             v.op = self.name;
         }

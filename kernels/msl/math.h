@@ -7,6 +7,11 @@ using namespace metal;
 // The largest negative finite number: a maximum starts here, so that exp(-inf - top) is 0 where all is -inf.
 constant constexpr float LOWEST = -3.402823466e38f;
 
+// sum + a b, product by product.
+inline float add_products(float4 a, float4 b, float sum) {
+    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
+
 inline float sigmoid(float v) {
     return 1.0f / (1.0f + precise::exp(-v));
 }

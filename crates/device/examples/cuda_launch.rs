@@ -1,14 +1,15 @@
-//! What launching costs the host: a captured plan of 200 launches, and the same launches given to the stream one by one.
+//! What launching costs the host: a captured plan of 200 launches, and the same launches uncaptured, together and one by one.
 //!
 //! usage: cargo run --release -p metallic-device --example cuda_launch [REPEATS]
 //!
 //! Every launch adds 1 to the same 64 KiB, with two addresses, a struct of 36 bytes and a row count as arguments, as an op's
 //! launches have. What the memory holds afterwards says whether each ran once and in order.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use metallic_device::cuda::{Arg, Cuda, Error, Launch, Options, Overlap, Shape, Source};
+use metallic_device::cuda::{Arg, Batch, Cuda, Error, Launch, Options, Overlap, Shape, Source};
 use metallic_device::{Buffer, Device};
 
 const LAUNCHES: usize = 200;
@@ -92,6 +93,9 @@ impl Test {
         // SAFETY: operands live as long as the launches, and are as large as the kernel takes them to be.
         let each = || self.launches.iter().try_for_each(|l| unsafe { l.run(stream, overlap) });
         let graph = stream.capture::<Error>(each)?;
+        let batch = RefCell::new(Batch::default());
+        // SAFETY: as above.
+        let together = || unsafe { batch.borrow_mut().run(stream, &self.launches, overlap) };
         let timed = |work: &dyn Fn() -> Result<(), Error>, per: usize| -> Result<[Vec<f64>; 2], Error> {
             let (mut host, mut whole) = (Vec::new(), Vec::new());
             for _ in 0..repeats {
@@ -105,9 +109,11 @@ impl Test {
         };
         let replay = || stream.run(&graph);
         replay()?;
+        together()?;
         each()?;
         stream.wait()?;
         let [captured, captured_whole] = timed(&replay, 1)?;
+        let [batched, batched_whole] = timed(&together, LAUNCHES)?;
         let [single, single_whole] = timed(&each, LAUNCHES)?;
         let mut device = Vec::new();
         for _ in 0..20 {
@@ -116,9 +122,10 @@ impl Test {
         }
         println!("{overlap:?}, {LAUNCHES} launches, {repeats} repeats, median (10th to 90th percentile):");
         println!("  captured: host {} us a replay, {} us with the wait", spread(captured), spread(captured_whole));
+        println!("  together: host {} us a launch, {} us with the wait", spread(batched), spread(batched_whole));
         println!("  one by one: host {} us a launch, {} us with the wait", spread(single), spread(single_whole));
         println!("  device: {} us a launch inside of the graph", spread(device));
-        self.expected += (LAUNCHES * (2 + 2 * repeats + 200)) as f32;
+        self.expected += (LAUNCHES * (3 + 3 * repeats + 200)) as f32;
         self.check()
     }
 

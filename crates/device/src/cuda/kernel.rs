@@ -224,6 +224,38 @@ impl Launch {
         &self.shape
     }
 
+    /// Whether it may begin before the launch ahead ends, where `overlap` allows that.
+    pub(super) fn begins_early(&self, overlap: Overlap) -> bool {
+        self.shape.overlap == Overlap::Programmatic && overlap == Overlap::Programmatic
+    }
+
+    /// The launch as a node of a graph.
+    pub(super) fn node(&self) -> sys::CUgraphNodeParams {
+        let c = &self.config;
+        let kernel = sys::CUDA_KERNEL_NODE_PARAMS_v3 {
+            func: self.kernel.function(),
+            gridDimX: c.gridDimX,
+            gridDimY: c.gridDimY,
+            gridDimZ: c.gridDimZ,
+            blockDimX: c.blockDimX,
+            blockDimY: c.blockDimY,
+            blockDimZ: c.blockDimZ,
+            sharedMemBytes: c.sharedMemBytes,
+            kernelParams: self.packed.pointers(),
+            extra: std::ptr::null_mut(),
+            kern: std::ptr::null_mut(),
+            ctx: std::ptr::null_mut(),
+        };
+        let mut of_kind = sys::CUgraphNodeParams_st__bindgen_ty_1 { reserved1: [0; 29] };
+        of_kind.kernel = kernel;
+        sys::CUgraphNodeParams {
+            type_: sys::CUgraphNodeType::CU_GRAPH_NODE_TYPE_KERNEL,
+            reserved0: [0; 3],
+            __bindgen_anon_1: of_kind,
+            reserved2: 0,
+        }
+    }
+
     /// Gives the launch to `stream`, and does not wait. The context must be current, as every call of [`super::Cuda`] leaves it.
     ///
     /// # Safety
@@ -232,8 +264,8 @@ impl Launch {
     /// # Errors
     /// What the driver says.
     pub unsafe fn run(&self, stream: &super::Stream, overlap: Overlap) -> Result<(), Error> {
-        let early = self.shape.overlap == Overlap::Programmatic && overlap == Overlap::Programmatic;
-        let config = sys::CUlaunchConfig { hStream: stream.raw(), numAttrs: u32::from(early), ..self.config };
+        let early = u32::from(self.begins_early(overlap));
+        let config = sys::CUlaunchConfig { hStream: stream.raw(), numAttrs: early, ..self.config };
         let params = self.packed.pointers();
         // SAFETY: parameters lie where the kernel was compiled to find them; the rest is the caller's promise.
         unsafe { call!(cuLaunchKernelEx(&config, self.kernel.function(), params, std::ptr::null_mut())) }

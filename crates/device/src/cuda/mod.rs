@@ -6,6 +6,7 @@
 //! step      record -> a launch, or a call of a library              library   the vendor's matrix products
 //! ```
 
+mod batch;
 mod buffer;
 mod compile;
 mod driver;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metallic_kernels::contract::{Limits, Op, Target, Variant};
 
+pub use batch::Batch;
 pub use buffer::Memory;
 pub use compile::{Built, Compiler, Origin};
 pub use driver::{Code, Info, list};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
+use super::batch::Batch;
 use super::buffer::Memory;
 use super::error::{Error, Place};
 use super::kernel::{Launch, Overlap};
@@ -17,6 +18,8 @@ pub enum Execution {
     /// All at once, as a graph.
     #[default]
     Graph,
+    /// All at once, as a graph that is put together anew every time.
+    Batch,
     /// One after another, without waiting.
     Stream,
     /// One after another, waiting for each, so that an error names its launch.
@@ -30,6 +33,7 @@ pub struct CudaQueue {
     timed: Option<(Graph, Vec<Event>)>,
     steps: Vec<Step>,
     execution: Execution,
+    batch: Batch,
     /// What the step's row counts on the device are: 32 bits each.
     current: Option<StepRows>,
     counts: Memory,
@@ -56,6 +60,7 @@ impl CudaQueue {
             timed: None,
             steps,
             execution,
+            batch: Batch::default(),
             current: None,
             counts,
             most: records.iter().map(|r| (r.rows, r.key.m)).collect(),
@@ -84,10 +89,7 @@ impl CudaQueue {
 
     /// Launches of our kernels in it; what libraries run is not told.
     pub fn launches(&self) -> impl Iterator<Item = &Launch> {
-        self.steps.iter().filter_map(|s| match s {
-            Step::Kernel(launch) => Some(launch),
-            Step::Library(_) => None,
-        })
+        self.steps.iter().filter_map(Step::kernel)
     }
 
     /// Tells the device how many rows the next runs have.
@@ -128,6 +130,20 @@ impl CudaQueue {
         self.each(Overlap::Programmatic)
     }
 
+    /// Gives the launches to the stream together, as they are now, and does not wait. Where a library's call is among them, as
+    /// [`CudaQueue::launch`].
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn launch_together(&mut self) -> Result<(), Error> {
+        if self.launches().count() < self.steps.len() {
+            return self.launch();
+        }
+        let launches = self.steps.iter().filter_map(Step::kernel);
+        // SAFETY: as in `each`.
+        unsafe { self.batch.run(&self.shared.stream, launches, Overlap::Programmatic) }
+    }
+
     fn each(&self, overlap: Overlap) -> Result<(), Error> {
         self.steps.iter().try_for_each(|s| {
             // SAFETY: records keep the operands' memory as long as this queue, which waits before it goes; sizes are the
@@ -143,9 +159,10 @@ impl CudaQueue {
     }
 
     /// Gives a step to the stream, in the way that was chosen.
-    fn start(&self) -> Result<(), Error> {
+    fn start(&mut self) -> Result<(), Error> {
         match self.execution {
             Execution::Graph => self.replay(),
+            Execution::Batch => self.launch_together(),
             Execution::Stream => self.launch(),
             Execution::Each => self.steps.iter().try_for_each(|s| {
                 // SAFETY: as in `each`.
@@ -158,7 +175,8 @@ impl CudaQueue {
     fn repeat(&mut self, rows: StepRows, times: usize) -> Result<Timing, Error> {
         self.set_rows(rows)?;
         let clock = Instant::now();
-        let device = self.shared.stream.time::<Error>(|| (0..times).try_for_each(|_| self.start()));
+        let shared = self.shared.clone();
+        let device = shared.stream.time::<Error>(|| (0..times).try_for_each(|_| self.start()));
         let device = device.map_err(|e| e.of(&self.place()))?;
         Ok(Timing { device: Some(device), host: clock.elapsed().as_secs_f64() })
     }

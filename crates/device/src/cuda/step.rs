@@ -37,6 +37,14 @@ impl Step {
         }
     }
 
+    /// The launch, where a kernel of ours is.
+    pub fn kernel(&self) -> Option<&Launch> {
+        match self {
+            Step::Kernel(launch) => Some(launch),
+            Step::Library(_) => None,
+        }
+    }
+
     /// What errors call it.
     pub fn place(&self) -> &Place {
         match self {

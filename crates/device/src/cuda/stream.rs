@@ -75,13 +75,10 @@ impl Stream {
         let mut graph = std::ptr::null_mut();
         // SAFETY: capturing was begun above.
         let ended = unsafe { call!(cuStreamEndCapture(self.raw, &mut graph)) };
-        let template = Template(graph);
+        let template = Template { raw: graph, context: self.context.clone() };
         done?;
         ended?;
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: the graph was just made; the instance does not depend on it afterwards.
-        unsafe { call!(cuGraphInstantiateWithFlags(&mut raw, template.0, 0)) }?;
-        let graph = Graph { context: self.context.clone(), raw };
+        let graph = template.instantiate()?;
         // SAFETY: both live. Uploading now keeps that cost out of the first run.
         unsafe { call!(cuGraphUpload(graph.raw, self.raw)) }?;
         Ok(graph)
@@ -173,14 +170,27 @@ impl Drop for Event {
     }
 }
 
-/// A graph as captured, before it is made runnable.
-struct Template(sys::CUgraph);
+/// A graph as captured or put together, before it is made runnable.
+pub(super) struct Template {
+    pub(super) raw: sys::CUgraph,
+    pub(super) context: Arc<Context>,
+}
+
+impl Template {
+    /// Makes it runnable.
+    pub(super) fn instantiate(&self) -> Result<Graph, Error> {
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: the graph lives; the instance does not depend on it afterwards.
+        unsafe { call!(cuGraphInstantiateWithFlags(&mut raw, self.raw, 0)) }?;
+        Ok(Graph { context: self.context.clone(), raw })
+    }
+}
 
 impl Drop for Template {
     fn drop(&mut self) {
-        if !self.0.is_null() {
-            // SAFETY: made by capturing, and used no more.
-            let _ = unsafe { call!(cuGraphDestroy(self.0)) };
+        if !self.raw.is_null() {
+            // SAFETY: made by the driver, and used no more.
+            let _ = unsafe { call!(cuGraphDestroy(self.raw)) };
         }
     }
 }
@@ -188,7 +198,7 @@ impl Drop for Template {
 /// Captured work, ready to be run any number of times.
 pub struct Graph {
     context: Arc<Context>,
-    raw: sys::CUgraphExec,
+    pub(super) raw: sys::CUgraphExec,
 }
 
 // SAFETY: a graph may be run from any thread, one at a time; `Stream::run` goes through the driver's lock.

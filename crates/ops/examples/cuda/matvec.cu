@@ -1,5 +1,5 @@
 // The twin of kernels/matmul/matvec.metal, written by hand: the same algorithm, geometry and knobs.
-// y[r, j] = sum_i x[r, i] w[j, i] (+ bias[j]) (+ y[r, j]); w: (n, k), x: (m, k), y: (m, n), bias: (n), all half; sums in float.
+// y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j]; w: (n, k), x: (m, k), y: (m, n), bias: (n), all half; sums in float.
 // A block owns BN outputs of one row; its warps split k: each thread owns every (32 SIMDS)-th eight elements of it.
 #include <cuda_fp16.h>
 
@@ -23,13 +23,28 @@ __device__ __forceinline__ float warp_sum(float v) {
     return v;
 }
 
+__device__ __forceinline__ uint4 load_once(const uint4 *p) {
+    uint4 v;
+    asm("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}
+
+__device__ __forceinline__ float activated(float v, unsigned activation) {
+    switch (activation) {
+    case 1: return fmaxf(v, 0.0f);
+    case 2: return v / (1.0f + __expf(-2.0f * 0.7978845608f * (v + 0.044715f * v * v * v)));
+    case 3: return v / (1.0f + __expf(-v));
+    default: return v;
+    }
+}
+
 // The eight elements number c of each row and those at every later stride, UNROLL in all; past the end, the last ones again.
 __device__ __forceinline__ void load_tile(uint4 (&ws)[UNROLL][BN], const __half *const (&rows)[BN], unsigned c, unsigned eights) {
 #pragma unroll
     for (unsigned u = 0; u < UNROLL; ++u) {
 #pragma unroll
         for (unsigned b = 0; b < BN; ++b) {
-            ws[u][b] = reinterpret_cast<const uint4 *>(rows[b])[min(c + u * THREADS, eights - 1)];
+            ws[u][b] = load_once(reinterpret_cast<const uint4 *>(rows[b]) + min(c + u * THREADS, eights - 1));
         }
     }
 }
@@ -58,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
         return;
     }
     const __half *xr = x + size_t(r) * p.ldx;
-    float4 sum[BN] = {};
+    float sum[BN] = {};
     while (c < eights) {
         uint4 xs[UNROLL];
 #pragma unroll
@@ -72,14 +87,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
 #pragma unroll
                 for (unsigned b = 0; b < BN; ++b) {
                     const Float8 wf = floats(ws[u][b]);
-                    sum[b].x = fmaf(xf.a.x, wf.a.x, sum[b].x);
-                    sum[b].y = fmaf(xf.a.y, wf.a.y, sum[b].y);
-                    sum[b].z = fmaf(xf.b.x, wf.b.x, sum[b].z);
-                    sum[b].w = fmaf(xf.b.y, wf.b.y, sum[b].w);
-                    sum[b].x = fmaf(xf.c.x, wf.c.x, sum[b].x);
-                    sum[b].y = fmaf(xf.c.y, wf.c.y, sum[b].y);
-                    sum[b].z = fmaf(xf.d.x, wf.d.x, sum[b].z);
-                    sum[b].w = fmaf(xf.d.y, wf.d.y, sum[b].w);
+                    sum[b] = fmaf(xf.a.x, wf.a.x, sum[b]);
+                    sum[b] = fmaf(xf.a.y, wf.a.y, sum[b]);
+                    sum[b] = fmaf(xf.b.x, wf.b.x, sum[b]);
+                    sum[b] = fmaf(xf.b.y, wf.b.y, sum[b]);
+                    sum[b] = fmaf(xf.c.x, wf.c.x, sum[b]);
+                    sum[b] = fmaf(xf.c.y, wf.c.y, sum[b]);
+                    sum[b] = fmaf(xf.d.x, wf.d.x, sum[b]);
+                    sum[b] = fmaf(xf.d.y, wf.d.y, sum[b]);
                 }
             }
         }
@@ -92,14 +107,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
         const float xi = __half2float(xr[i]);
 #pragma unroll
         for (unsigned b = 0; b < BN; ++b) {
-            sum[b].x = fmaf(xi, __half2float(wr[b][i]), sum[b].x);
+            sum[b] = fmaf(xi, __half2float(wr[b][i]), sum[b]);
         }
     }
 
     float total[BN];
 #pragma unroll
     for (unsigned b = 0; b < BN; ++b) {
-        total[b] = warp_sum((sum[b].x + sum[b].y) + (sum[b].z + sum[b].w));
+        total[b] = warp_sum(sum[b]);
     }
     if (lane == 0) {
 #pragma unroll
@@ -111,11 +126,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
 
     const unsigned j = first + tid;
     if (tid < BN && j < p.n && r < *rows) {
-        float v = p.bias != 0 ? __half2float(bias[j]) : 0.0f;
+        float v = 0.0f;
         for (unsigned s = 0; s < SIMDS; ++s) {
             v += partial[s * BN + tid];
         }
+        v = activated(p.alpha * v + (p.bias != 0 ? __half2float(bias[j]) : 0.0f), p.activation);
         __half *out = y + size_t(r) * p.ldy + j;
-        *out = __float2half(p.accumulate != 0 ? __half2float(*out) + v : v);
+        *out = __float2half(p.accumulate != 0 ? fmaf(p.beta, __half2float(*out), v) : v);
     }
 }
