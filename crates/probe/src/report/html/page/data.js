@@ -59,7 +59,8 @@ function describe(e) {
   const v = vendor(e.problem);
   const state = (name) => {
     const t = e[name];
-    return `${name} ${time(t.us)}, 95 % interval ${time(t.low)} to ${time(t.high)}, ${t.rounds} rounds of ${many(t.launches, "launch", "launches")}`;
+    const sure = t.rounds < 3 ? "" : `, 95 % interval ${time(t.low)} to ${time(t.high)}`;
+    return `${name} ${time(t.us)}${sure}, ${many(t.rounds, "round")} of ${many(t.launches, "launch", "launches")}`;
   };
   return [
     e.variant.id, e.problem.name, state("cold"), state("hot"),

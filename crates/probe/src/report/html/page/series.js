@@ -63,7 +63,9 @@ function drawSeries() {
   const x = logScale(xs[0], xs[xs.length - 1], left + 8, width - right - 8);
   const y = logScale(low, high, height - bottom, top);
   const dark = document.documentElement.dataset.theme === "dark" ? 1 : 0;
-  const path = (list) => list.map((q, i) => `${i ? "L" : "M"}${x(q.at).toFixed(1)} ${y(q.us ?? us(q.e)).toFixed(1)}`).join("");
+  // A line breaks where a point is missing: nothing is known there.
+  const follows = (list, i) => i > 0 && xs.indexOf(list[i].at) === xs.indexOf(list[i - 1].at) + 1;
+  const path = (list) => list.map((q, i) => `${follows(list, i) ? "L" : "M"}${x(q.at).toFixed(1)} ${y(q.us ?? us(q.e)).toFixed(1)}`).join("");
 
   let lastLabel = -Infinity;
   const axes = [

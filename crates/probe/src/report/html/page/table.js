@@ -6,7 +6,7 @@ const table = { sort: "problem", down: false, rows: PAGE_ROWS, outcomes: new Set
 
 const number = (value, text) => ({ value, text: value === null || value === undefined ? "" : text(value), number: true });
 const toVendor = (e, state) => { const v = e.cold && vendor(e.problem, state); return v ? us(e, state) / us(v, state) : null; };
-const interval = (t) => (t ? { value: (t.high - t.low) / t.us, text: `± ${percent((t.high - t.low) / 2 / t.us)}`, number: true } : number(null));
+const interval = (t) => (t ? { value: (t.high - t.low) / t.us, text: t.rounds < 3 ? many(t.rounds, "round") : `± ${percent((t.high - t.low) / 2 / t.us)}`, number: true } : number(null));
 
 const COLUMNS = [
   ["problem", "problem", (e) => ({ value: e.problem.index, text: e.problem.name })],
