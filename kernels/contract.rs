@@ -11,7 +11,7 @@ mod variant;
 use std::fmt;
 
 use bytemuck::Pod;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::DType;
 
@@ -35,7 +35,7 @@ pub enum Target {
 }
 
 /// How the bytes of a weight matrix `(n, k)` are arranged in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Row-major as in the model file: `n` rows of `k` elements (whole blocks).
@@ -108,6 +108,18 @@ impl Flags {
     /// True where every flag of `other` is set.
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Its words, as a key's text has them: `tb bias`.
+    pub fn words(self) -> String {
+        let set = FLAG_NAMES.iter().filter(|(flag, _)| self.has(*flag)).map(|(_, name)| *name);
+        set.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The flags of such words; `None` where one is none.
+    pub fn from_words(words: &str) -> Option<Flags> {
+        let flag = |word: &str| FLAG_NAMES.iter().find(|(_, name)| *name == word).map(|(flag, _)| *flag);
+        words.split_whitespace().try_fold(Flags::NONE, |flags, word| Some(flags.with(flag(word)?)))
     }
 }
 

@@ -54,11 +54,11 @@ template <typename T>
         return;
     }
     device const T *xr = x + ulong(r) * p.ldx;
-    // One sum an output: registers that a threadgroup does not take let the next launch's begin.
-    float sum[BN];
+    // Two sums an output: registers that a threadgroup does not take let the next launch's begin.
+    float2 sum[BN];
 #pragma unroll
     for (uint b = 0; b < BN; ++b) {
-        sum[b] = 0.0f;
+        sum[b] = float2(0.0f);
     }
     while (c < eights) {
         Eight<T> xs[UNROLL];
@@ -72,8 +72,8 @@ template <typename T>
                 const float4 low = float4(xs[u].low), high = float4(xs[u].high);
 #pragma unroll
                 for (uint b = 0; b < BN; ++b) {
-                    sum[b] = add_products(low, low4(tile.w[u][b]), sum[b]);
-                    sum[b] = add_products(high, high4(tile.w[u][b]), sum[b]);
+                    sum[b].x = add_products(low, low4(tile.w[u][b]), sum[b].x);
+                    sum[b].y = add_products(high, high4(tile.w[u][b]), sum[b].y);
                 }
             }
         }
@@ -86,14 +86,14 @@ template <typename T>
         const float xi = float(xr[i]);
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
-            sum[b] = fma(xi, float(w[ulong(min(first + b, p.n - 1)) * p.k + i]), sum[b]);
+            sum[b].x = fma(xi, float(w[ulong(min(first + b, p.n - 1)) * p.k + i]), sum[b].x);
         }
     }
 
     float total[BN];
 #pragma unroll
     for (uint b = 0; b < BN; ++b) {
-        total[b] = simd_sum(sum[b]);
+        total[b] = simd_sum(sum[b].x + sum[b].y);
     }
     if (lane == 0) {
 #pragma unroll

@@ -5,6 +5,7 @@ mod files;
 mod lint;
 mod probe;
 mod probe_report;
+mod probe_sweep;
 mod text;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ pub use files::*;
 pub use lint::*;
 pub use probe::*;
 pub use probe_report::*;
+pub use probe_sweep::*;
 pub use text::*;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("METALLIC_COMMIT"), ")");

@@ -65,8 +65,7 @@ impl Engine {
         let started = Instant::now();
         let config = file.config().clone();
         let context = options.context_of(config.context_length)?;
-        let dispatch =
-            Arc::new(Dispatch::new(device.limits().clone(), &options.force).map_err(metallic_ops::Error::from)?);
+        let dispatch = Arc::new(Dispatch::of(&*device, &options.force).map_err(metallic_ops::Error::from)?);
         let kv = options.kv.resolve(&file);
         let pool = KvPool::new(device.clone(), &config, kv, context, options.max_sequences)?;
         let model = arch::load(&file, &*device, &dispatch, progress)?;

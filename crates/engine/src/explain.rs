@@ -3,7 +3,7 @@
 use metallic_kernels::contract::{Flags, Key, Layout, Refusal};
 use metallic_kernels::{attention, embed, gather, matmul, norm, rope, swiglu};
 use metallic_model::{ModelFile, TensorInfo};
-use metallic_ops::{ChooseError, Dispatch, fits_tiles, gates, joined, passes_tiles};
+use metallic_ops::{ChooseError, Dispatch, Tuned, fits_tiles, gates, joined, passes_tiles};
 
 use crate::{Error, Options};
 
@@ -29,6 +29,8 @@ pub struct Explained {
     pub variant: Result<String, ChooseError>,
     /// Every variant of the op with its reason against this problem, `None` where it could run.
     pub verdicts: Vec<(String, Option<Refusal>)>,
+    /// What the device's tuned table says about this problem, where it says something.
+    pub tuned: Option<Tuned>,
 }
 
 /// For every problem of a step, the variants that will run for a token and for a prompt.
@@ -38,7 +40,7 @@ pub struct Explained {
 pub fn explain(file: &ModelFile, options: &Options) -> Result<Vec<Explained>, Error> {
     options.check()?;
     let device = crate::engine::device(options)?;
-    let dispatch = Dispatch::new(device.limits().clone(), &options.force).map_err(metallic_ops::Error::from)?;
+    let dispatch = Dispatch::of(&*device, &options.force).map_err(metallic_ops::Error::from)?;
     let step = Step { file, dispatch: &dispatch, options };
     let mut list = Vec::new();
     for (phase, rows) in [(Phase::Decode, 1), (Phase::Prefill, options.chunk)] {
@@ -47,6 +49,7 @@ pub fn explain(file: &ModelFile, options: &Options) -> Result<Vec<Explained>, Er
             key,
             times,
             variant: dispatch.choose(&key).map(|v| v.id()),
+            tuned: dispatch.tuned(&key),
             verdicts: dispatch.explain(&key).into_iter().map(|(v, verdict)| (v.id(), verdict.err())).collect(),
         }));
     }

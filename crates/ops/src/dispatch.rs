@@ -1,10 +1,14 @@
-//! From an op and a key to a variant: forced, else the first in manifest order that accepts.
+//! From an op and a key to a variant: forced, else as measured on this device, else the first in manifest order that accepts.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
+use metallic_device::Device;
 use metallic_kernels::contract::{Key, Layout, Limits, ManifestError, Refusal, Variant};
 use metallic_kernels::{OPS, op};
+
+use crate::tuned::{self, Table, TableError};
 
 /// Why no variant could be chosen.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +16,9 @@ pub enum ChooseError {
     /// A manifest is broken.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// A tuned table is broken.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// `--force` names no op.
     #[error("{text}: there is no op {op:?}; ops: {known}")]
     UnknownOp {
@@ -67,6 +74,43 @@ pub struct Dispatch {
     limits: Limits,
     variants: HashMap<&'static str, Vec<Arc<Variant>>>,
     forced: HashMap<&'static str, Vec<Arc<Variant>>>,
+    tables: Vec<(String, Table)>,
+}
+
+/// What a tuned table says about a problem.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tuned {
+    /// The table's file.
+    pub table: String,
+    /// Number of the entry.
+    pub entry: usize,
+    /// Its variants, with the reason of each that is not run.
+    pub order: Vec<(String, Result<(), Skipped>)>,
+}
+
+/// Why a variant of a tuned table is passed over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Skipped {
+    /// Its name is in no manifest.
+    #[error("is not in variants.json")]
+    Unknown,
+    /// It does not take the problem.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl fmt::Display for Tuned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tuned/{}, entry {}: ", self.table, self.entry)?;
+        for (i, (variant, verdict)) in self.order.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            match verdict {
+                Ok(()) => write!(f, "{comma}{variant}")?,
+                Err(why) => write!(f, "{comma}{variant} skipped ({why})")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Environment variables that force an op's variant, beside `--force`. The softmax is part of attention: no score matrix
@@ -97,11 +141,28 @@ impl Dispatch {
         for op in OPS {
             variants.insert(op.name, op.variants()?.into_iter().map(Arc::new).collect::<Vec<_>>());
         }
-        let mut d = Dispatch { limits, variants, forced: HashMap::new() };
+        let mut d = Dispatch { limits, variants, forced: HashMap::new(), tables: Vec::new() };
         for text in forced {
             d.force(text)?;
         }
         Ok(d)
+    }
+
+    /// As [`Dispatch::new`], with the tables that were measured on this device's model.
+    ///
+    /// # Errors
+    /// As there, and a table that does not parse.
+    pub fn of(device: &dyn Device, forced: &[String]) -> Result<Dispatch, ChooseError> {
+        let mut dispatch = Dispatch::new(device.limits().clone(), forced)?;
+        dispatch.tables = tuned::tables()?.into_iter().filter(|(_, t)| t.is_of(device)).collect();
+        Ok(dispatch)
+    }
+
+    /// The same dispatch with another table, whatever device that is of, before those that it has.
+    #[must_use]
+    pub fn with_table(mut self, name: &str, table: Table) -> Dispatch {
+        self.tables.insert(0, (name.to_owned(), table));
+        self
     }
 
     fn force(&mut self, text: &str) -> Result<(), ChooseError> {
@@ -147,10 +208,11 @@ impl Dispatch {
     pub fn choose(&self, key: &Key) -> Result<Arc<Variant>, ChooseError> {
         let forced = self.forced.get(key.op);
         let mut refusals = Vec::new();
-        for v in self.candidates(key.op) {
+        for v in self.candidates(key) {
             match self.verdict(v, key) {
                 Ok(()) => return Ok(v.clone()),
-                Err(why) => refusals.push((v.id(), why)),
+                Err(why) if refusals.iter().all(|(id, _)| *id != v.id()) => refusals.push((v.id(), why)),
+                Err(_) => {}
             }
         }
         let key = *key;
@@ -166,14 +228,43 @@ impl Dispatch {
         self.variants(key.op).iter().map(|v| (v.clone(), self.verdict(v, key))).collect()
     }
 
+    /// What the device's table says about `key`, where it has an entry and nothing is forced.
+    pub fn tuned(&self, key: &Key) -> Option<Tuned> {
+        if self.forced.contains_key(key.op) {
+            return None;
+        }
+        let (table, entry, ids) = self.entry(key)?;
+        let verdict = |id: &String| match self.named(key.op, id) {
+            Some(v) => self.verdict(v, key).map_err(Skipped::from),
+            None => Err(Skipped::Unknown),
+        };
+        let order = ids.iter().map(|id| (id.clone(), verdict(id))).collect();
+        Some(Tuned { table: table.to_owned(), entry, order })
+    }
+
+    fn entry(&self, key: &Key) -> Option<(&str, usize, &[String])> {
+        self.tables.iter().find_map(|(name, table)| {
+            let entry = table.entries.iter().position(|e| e.is_about(key))?;
+            Some((name.as_str(), entry, table.entries[entry].variants.as_slice()))
+        })
+    }
+
+    fn named(&self, op: &str, id: &str) -> Option<&Arc<Variant>> {
+        self.variants(op).iter().find(|v| v.id() == id)
+    }
+
     fn verdict(&self, v: &Variant, key: &Key) -> Result<(), Refusal> {
         v.supports(key, &self.limits)?;
         if v.enabled || self.forced.contains_key(key.op) { Ok(()) } else { Err(Refusal::Disabled) }
     }
 
     /// What a choice is made from, in order of preference.
-    fn candidates(&self, op: &str) -> &[Arc<Variant>] {
-        self.forced.get(op).map_or_else(|| self.variants(op), Vec::as_slice)
+    fn candidates<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Arc<Variant>> + use<'a> {
+        let (op, forced) = (key.op, self.forced.get(key.op));
+        let measured = if forced.is_some() { None } else { self.entry(key) };
+        let ids = measured.map_or(&[][..], |(_, _, ids)| ids);
+        let tuned = ids.iter().filter_map(move |id| self.named(op, id));
+        tuned.chain(forced.map_or_else(|| self.variants(op), Vec::as_slice))
     }
 
     /// The layout in which the variant chosen for `key` wants the stored operand, whatever layout `key` names.
@@ -188,7 +279,7 @@ impl Dispatch {
                 // A variant that takes any layout is a fallback, not a reason to repack.
                 Ok(v) if layout != Layout::Row && v.supports.layout.is_none() => {}
                 Ok(v) => {
-                    let rank = self.rank(key.op, &v);
+                    let rank = self.rank(&Key { layout, ..*key }, &v);
                     if best.is_none_or(|(r, _)| rank < r) {
                         best = Some((rank, layout));
                     }
@@ -203,8 +294,8 @@ impl Dispatch {
         }
     }
 
-    fn rank(&self, op: &'static str, variant: &Arc<Variant>) -> usize {
-        self.candidates(op).iter().position(|v| Arc::ptr_eq(v, variant)).unwrap_or(usize::MAX)
+    fn rank(&self, key: &Key, variant: &Arc<Variant>) -> usize {
+        self.candidates(key).position(|v| Arc::ptr_eq(v, variant)).unwrap_or(usize::MAX)
     }
 }
 

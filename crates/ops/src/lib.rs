@@ -5,6 +5,7 @@
 pub mod conformance;
 mod dispatch;
 mod plan;
+pub mod tuned;
 mod weight;
 
 use metallic_device::{Binding, Buffer, Rows, StepRows};
@@ -18,7 +19,7 @@ use metallic_kernels::rope::{self, Pairing, RopeParams};
 use metallic_kernels::swiglu::{self, SwigluParams};
 use metallic_kernels::{DType, kv};
 
-pub use dispatch::{ChooseError, Dispatch, forced_by_environment};
+pub use dispatch::{ChooseError, Dispatch, Skipped, Tuned, forced_by_environment};
 pub use plan::{Plan, Tensor, fits_tiles};
 pub use weight::{Linear, Source, Weight, joined, vector};
 

@@ -17,6 +17,7 @@
 //! many comparisons, p-values are adjusted by Benjamini and Hochberg's step-up: with nothing changed, the whole table shows any alarm
 //! with that same probability; with something changed, that is the expected part of the flags that are false.
 
+mod machine;
 mod reports;
 mod student;
 mod trimmed;

@@ -22,3 +22,4 @@ pub mod report;
 pub mod roofline;
 pub mod spec;
 pub mod stats;
+pub mod sweep;

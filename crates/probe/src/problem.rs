@@ -71,6 +71,14 @@ pub struct Problem {
     pub arguments: Arguments,
 }
 
+/// The key of a shape, without its data.
+pub fn key(shape: &Shape) -> Key {
+    match shape {
+        Shape::Matmul(s) => matmul::key(s),
+        Shape::Softmax(s) => softmax::key(s),
+    }
+}
+
 impl Problem {
     /// A problem of this shape with seeded random data.
     pub fn new(shape: &Shape, seed: u64) -> Problem {

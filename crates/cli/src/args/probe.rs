@@ -1,6 +1,6 @@
 //! `probe`.
 
-use super::ProbeReportArgs;
+use super::{ProbeReportArgs, ProbeSweepArgs};
 use clap::{Args, ValueEnum};
 use metallic_kernels::DType;
 use metallic_kernels::elementwise::Activation;
@@ -31,6 +31,7 @@ Examples:
   metallic probe --from model.gguf                             what a model's steps launch
   metallic probe softmax --check --device emulator             no times: every access checked
   metallic probe --roofline                                    the limits of the device alone
+  metallic probe --op matmul --n 4096 --k 896 --tb --sweep m=1:512 --tuned tuned/   which variant from which m on?
   metallic probe prefill --html page.html --history runs.sqlite  a page, and a run to compare with
   metallic probe prefill --history runs.sqlite --compare last    what became slower since?
 
@@ -89,6 +90,8 @@ pub struct ProbeArgs {
     pub jsonl: bool,
     #[command(flatten)]
     pub shape: ShapeArgs,
+    #[command(flatten)]
+    pub sweep: ProbeSweepArgs,
     #[command(flatten)]
     pub report: ProbeReportArgs,
 }

@@ -152,6 +152,11 @@ fn choices(explained: &[Explained], verdicts: Verdicts) -> Vec<Choice> {
             Phase::Prefill => choice.prefill = variant,
         }
         if verdicts == Verdicts::Shown {
+            choice.verdicts.extend(e.tuned.iter().map(|t| Verdict {
+                m: e.key.m,
+                variant: "as measured".to_owned(),
+                verdict: t.to_string(),
+            }));
             choice.verdicts.extend(e.verdicts.iter().map(|(variant, refusal)| Verdict {
                 m: e.key.m,
                 variant: variant.clone(),

@@ -59,9 +59,8 @@ pub fn open(path: &Path) -> anyhow::Result<ModelFile> {
 
 /// The CPU, and the choice of kernels on it.
 fn cpu(threads: Option<usize>, choice: &ChoiceArgs) -> anyhow::Result<(Cpu, Dispatch)> {
-    use metallic_device::Device;
     let cpu = Cpu::new(&cpu::Options { threads, without: choice.without.clone(), ..Default::default() })?;
-    let dispatch = Dispatch::new(cpu.limits().clone(), &forced(choice))?;
+    let dispatch = Dispatch::of(&cpu, &forced(choice))?;
     Ok((cpu, dispatch))
 }
 

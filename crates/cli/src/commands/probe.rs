@@ -3,6 +3,7 @@
 mod device;
 mod environment;
 mod shapes;
+mod sweep;
 mod table;
 
 use super::probe_report::Sink;
@@ -63,12 +64,9 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
         all: args.all,
         policy: opened.policy(),
     };
-    for (i, shape) in shapes.iter().enumerate() {
-        if cancel.load(Ordering::Relaxed) {
-            break;
-        }
+    let mut one = |shape: &Shape, place: (usize, usize)| -> anyhow::Result<metallic_probe::record::Problem> {
         let bar = progress::percent("probing");
-        let mut progress = |s: Step| show(&bar, s, (i, shapes.len()), timed);
+        let mut progress = |s: Step| show(&bar, s, place, timed);
         let problem = Problem::new(shape, SEED);
         let ceiling = ceiling.as_deref_mut().map(|c| c as &mut dyn Ceiling);
         let device = &*opened.device;
@@ -80,7 +78,24 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
         } else if !quiet {
             table::problem(&found, args.gaps)?;
         }
-        report.problems.push(found);
+        Ok(found)
+    };
+    let mut sweeps = Vec::new();
+    if let Some(range) = args.sweep.sweep {
+        let mut measured = |shape: &Shape| {
+            interrupt::check(cancel)?;
+            one(shape, (0, 1))
+        };
+        sweeps = sweep::all(range, &shapes, &mut measured)?;
+        report.problems.extend(sweeps.iter().flat_map(|s| s.points.iter().map(|p| p.problem.clone())));
+    } else {
+        for (i, shape) in shapes.iter().enumerate() {
+            if cancel.load(Ordering::Relaxed) {
+                break;
+            }
+            let found = one(shape, (i, shapes.len()))?;
+            report.problems.push(found);
+        }
     }
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
     report.header.seconds = start.elapsed().as_secs_f64();
@@ -88,7 +103,11 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     if !quiet && !args.roofline {
         table::foot(&report)?;
     }
+    if !quiet {
+        sweep::print(&sweeps)?;
+    }
     json(&report, args)?;
+    sweep::write(&sweeps, &report.header, &args.sweep)?;
     let emitted = sink.emit(std::slice::from_ref(&report))?;
     interrupt::check(cancel)?;
     verdict(&report)?;

@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
         return;
     }
     const __half *xr = x + size_t(r) * p.ldx;
-    float sum[BN] = {};
+    float2 sum[BN] = {};
     while (c < eights) {
         uint4 xs[UNROLL];
 #pragma unroll
@@ -87,14 +87,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
 #pragma unroll
                 for (unsigned b = 0; b < BN; ++b) {
                     const Float8 wf = floats(ws[u][b]);
-                    sum[b] = fmaf(xf.a.x, wf.a.x, sum[b]);
-                    sum[b] = fmaf(xf.a.y, wf.a.y, sum[b]);
-                    sum[b] = fmaf(xf.b.x, wf.b.x, sum[b]);
-                    sum[b] = fmaf(xf.b.y, wf.b.y, sum[b]);
-                    sum[b] = fmaf(xf.c.x, wf.c.x, sum[b]);
-                    sum[b] = fmaf(xf.c.y, wf.c.y, sum[b]);
-                    sum[b] = fmaf(xf.d.x, wf.d.x, sum[b]);
-                    sum[b] = fmaf(xf.d.y, wf.d.y, sum[b]);
+                    sum[b].x = fmaf(xf.a.x, wf.a.x, sum[b].x);
+                    sum[b].x = fmaf(xf.a.y, wf.a.y, sum[b].x);
+                    sum[b].x = fmaf(xf.b.x, wf.b.x, sum[b].x);
+                    sum[b].x = fmaf(xf.b.y, wf.b.y, sum[b].x);
+                    sum[b].y = fmaf(xf.c.x, wf.c.x, sum[b].y);
+                    sum[b].y = fmaf(xf.c.y, wf.c.y, sum[b].y);
+                    sum[b].y = fmaf(xf.d.x, wf.d.x, sum[b].y);
+                    sum[b].y = fmaf(xf.d.y, wf.d.y, sum[b].y);
                 }
             }
         }
@@ -107,14 +107,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) matvec(
         const float xi = __half2float(xr[i]);
 #pragma unroll
         for (unsigned b = 0; b < BN; ++b) {
-            sum[b] = fmaf(xi, __half2float(wr[b][i]), sum[b]);
+            sum[b].x = fmaf(xi, __half2float(wr[b][i]), sum[b].x);
         }
     }
 
     float total[BN];
 #pragma unroll
     for (unsigned b = 0; b < BN; ++b) {
-        total[b] = warp_sum(sum[b]);
+        total[b] = warp_sum(sum[b].x + sum[b].y);
     }
     if (lane == 0) {
 #pragma unroll

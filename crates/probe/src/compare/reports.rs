@@ -5,13 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::trimmed::robust_deviation;
+use super::machine::Machine;
 use super::{Pairing, Rule, Shift, Verdict, adjust, shift};
 use crate::record::{Entry, Measured, Outcome, Problem, Report, Times};
-use crate::stats::median;
-
-/// Fewest times of libraries that tell how the machine itself changed.
-const FEWEST_CONTROLS: usize = 4;
 
 /// Why two reports cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +105,7 @@ pub struct State {
     pub verdict: Verdict,
 }
 
-type Id<'a> = (&'a str, &'a str, &'a str);
+pub(super) type Id<'a> = (&'a str, &'a str, &'a str);
 
 fn entries(report: &Report) -> impl Iterator<Item = (Id<'_>, &Problem, &Entry)> {
     report
@@ -118,7 +114,7 @@ fn entries(report: &Report) -> impl Iterator<Item = (Id<'_>, &Problem, &Entry)> 
         .flat_map(|p| p.entries.iter().map(move |e| ((p.key.as_str(), p.detail.as_str(), e.variant.as_str()), p, e)))
 }
 
-fn times(entry: &Entry) -> Option<&Measured> {
+pub(super) fn times(entry: &Entry) -> Option<&Measured> {
     match &entry.outcome {
         Outcome::Measured(m) => Some(m),
         _ => None,
@@ -203,32 +199,6 @@ fn judge(cells: &mut [Cell], rule: &Rule) {
     }
 }
 
-/// What libraries tell about the machine.
-struct Machine {
-    drift: f64,
-    noise: f64,
-    controls: usize,
-}
-
-impl Machine {
-    fn of(before: &HashMap<Id<'_>, &Entry>, after: &HashMap<Id<'_>, &Entry>, rule: &Rule) -> Machine {
-        let mut logs = Vec::new();
-        for (id, now) in after.iter().filter(|(_, e)| e.is_library()) {
-            if let (Some(b), Some(n)) = (before.get(id).and_then(|e| times(e)), times(now)) {
-                logs.push((n.cold.median_us / b.cold.median_us).ln());
-                logs.push((n.hot.median_us / b.hot.median_us).ln());
-            }
-        }
-        logs.retain(|l| l.is_finite());
-        if logs.len() < FEWEST_CONTROLS {
-            return Machine { drift: 1.0, noise: rule.run_noise, controls: 0 };
-        }
-        // The scatter of a ratio is that of two runs.
-        let noise = (robust_deviation(&logs) / std::f64::consts::SQRT_2).max(rule.run_noise);
-        Machine { drift: median(&logs).exp(), noise, controls: logs.len() }
-    }
-}
-
 impl Comparison {
     /// Times that a verdict was sought for.
     pub fn judged(&self) -> usize {
@@ -257,10 +227,10 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} against {}", self.new, self.base)?;
         let percent = |part: f64| 100.0 * part;
+        let (drift, noise) = (percent(self.drift - 1.0), percent(self.rule.run_noise));
         if self.controls == 0 {
-            writeln!(f, "  the machine itself: not told, too few libraries in both runs")?;
+            writeln!(f, "  the machine itself: unknown, too few libraries in both runs; runs differ by {noise:.1} %")?;
         } else {
-            let (drift, noise) = (percent(self.drift - 1.0), percent(self.rule.run_noise));
             writeln!(
                 f,
                 "  the machine itself: {drift:+.1} % by {} times of libraries, runs differ by {noise:.1} %",
@@ -326,6 +296,8 @@ impl fmt::Display for State {
 
 #[cfg(test)]
 mod tests {
+    use metallic_kernels::cases::Rng;
+
     use super::*;
     use crate::fixture::report;
 
@@ -367,6 +339,29 @@ mod tests {
         assert_eq!(c.regressions().count(), 1);
         assert!(c.to_string().contains("BROKE"), "{c}");
         assert!(c.to_string().contains("planted"), "{c}");
+    }
+
+    #[test]
+    fn a_restless_machine_without_libraries_is_not_the_code() {
+        let runs = [1, 2].map(|seed| {
+            let mut r = report(seed, &[]);
+            let mut rng = Rng(seed);
+            for p in &mut r.problems {
+                p.entries.retain(|e| !e.is_library());
+                for entry in &mut p.entries {
+                    if let Outcome::Measured(m) = &mut entry.outcome {
+                        for times in [&mut m.cold, &mut m.hot] {
+                            let by = f64::from(0.15 * rng.normal()).exp();
+                            times.median_us *= by;
+                            times.rounds.iter_mut().for_each(|t| *t *= by);
+                        }
+                    }
+                }
+            }
+            r
+        });
+        let c = compare(&runs[0], &runs[1], &Rule::default()).unwrap();
+        assert_eq!(c.regressions().count(), 0, "{c}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub fn problem(s: &MatmulShape, title: &str, seed: u64) -> Problem {
 }
 
 /// The key of this shape, with the stored operand as in a file.
-fn key(s: &MatmulShape) -> Key {
+pub fn key(s: &MatmulShape) -> Key {
     let flags = [
         (s.ta, Flags::TRANSPOSE_A),
         (s.tb, Flags::TRANSPOSE_B),

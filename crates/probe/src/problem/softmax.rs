@@ -1,7 +1,7 @@
 //! Softmax with data. Every element is compared.
 
 use metallic_kernels::act;
-use metallic_kernels::contract::{Flags, Params};
+use metallic_kernels::contract::{Flags, Key, Params};
 use metallic_kernels::softmax::{self, SoftmaxParams};
 
 use super::{Arguments, Operand, Oracle, Problem, parallel, random};
@@ -43,7 +43,7 @@ pub fn problem(s: &SoftmaxShape, title: &str, seed: u64) -> Problem {
     let read: usize = batch * (0..m).map(seen).sum::<usize>();
     Problem {
         op: &softmax::OP,
-        key: softmax::key(m, k, batch, dtype, if causal { Flags::CAUSAL } else { Flags::NONE }),
+        key: key(s),
         title: title.to_owned(),
         detail: if causal { format!("offset={offset}") } else { String::new() },
         bytes: ((read + elements) * dtype.block_bytes()) as u64,
@@ -55,6 +55,11 @@ pub fn problem(s: &SoftmaxShape, title: &str, seed: u64) -> Problem {
         expect,
         arguments: Arguments::Plain(Params::new(&params)),
     }
+}
+
+/// The key of this shape.
+pub fn key(s: &SoftmaxShape) -> Key {
+    softmax::key(s.m, s.k, s.batch, s.act, if s.causal { Flags::CAUSAL } else { Flags::NONE })
 }
 
 /// A row's values, and how far from them a kernel may be: the op's budget, and what f32 costs, as its own cases have it.

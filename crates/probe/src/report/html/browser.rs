@@ -1,6 +1,6 @@
 //! The page in a real browser, where this machine has one: it draws everything, and its script raises nothing.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +20,16 @@ fn browser() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     names.iter().flat_map(|n| folders.iter().map(move |f| f.join(n))).find(|p| p.is_file())
+}
+
+/// The browser, or a word past the test's own capture of output on what was not done.
+fn browser_or_refused(what: &str) -> Option<PathBuf> {
+    let found = browser();
+    if found.is_none() {
+        let why = "no chromium on the PATH, and METALLIC_CHROMIUM names none";
+        let _ = std::io::stderr().write_all(format!("\nREFUSED: {what}: {why}\n").as_bytes());
+    }
+    found
 }
 
 /// A folder that goes when the test does.
@@ -79,10 +89,7 @@ fn open(browser: &Path, scratch: &Path, file: &Path, flags: &[&str]) -> (String,
 
 #[test]
 fn a_browser_draws_the_page_without_an_error() {
-    let Some(browser) = browser() else {
-        eprintln!("REFUSED: the page was not opened: no chromium on the PATH, and METALLIC_CHROMIUM names none");
-        return;
-    };
+    let Some(browser) = browser_or_refused("the page was not opened") else { return };
     let scratch = Scratch::new("page");
     let file = scratch.0.join("probe.html");
     let runs = [report(1, &[]), report(2, &[("ksplit/f16_half_bn4_tg128", 1.05)])];
@@ -108,10 +115,7 @@ fn a_browser_draws_the_page_without_an_error() {
 /// The check above is worth something: an error in a script is seen.
 #[test]
 fn a_planted_error_is_noticed() {
-    let Some(browser) = browser() else {
-        eprintln!("REFUSED: no script was run: there is no chromium");
-        return;
-    };
+    let Some(browser) = browser_or_refused("no script was run") else { return };
     let scratch = Scratch::new("planted");
     let file = scratch.0.join("planted.html");
     fs::write(&file, "<script>throw new Error('planted')</script>").unwrap();
@@ -122,10 +126,7 @@ fn a_planted_error_is_noticed() {
 /// An empty report is a page too.
 #[test]
 fn a_browser_draws_a_run_of_nothing() {
-    let Some(browser) = browser() else {
-        eprintln!("REFUSED: the page of an empty run was not opened: there is no chromium");
-        return;
-    };
+    let Some(browser) = browser_or_refused("the page of an empty run was not opened") else { return };
     let scratch = Scratch::new("empty-page");
     let file = scratch.0.join("probe.html");
     let mut empty = report(1, &[]);

@@ -55,6 +55,16 @@ function drawSummary() {
 // The list of problems, each with the best of ours over the library on a log axis.
 const MINI = { width: 132 };
 
+// Whether any problem has a library to stand beside; without one the list shows the part of the roofline.
+const hasLibrary = () => run().problems.some((p) => standing(p) !== null);
+
+function miniPart(part) {
+  const full = MINI.width - 8;
+  return s("svg", { viewBox: `0 0 ${MINI.width} 18`, height: 18, width: "100%", preserveAspectRatio: "none", "aria-hidden": "true" },
+    s("rect", { class: "mini-track", x: 4, y: 6, width: full, height: 6 }),
+    part === null ? null : s("rect", { class: "mini-ahead", x: 4, y: 6, width: full * Math.min(1, part), height: 6 }));
+}
+
 // The axis reaches as far as the ratios do, from 1/8 to 8 at most, with the library in the middle.
 function miniRange() {
   const far = run().problems.map((p) => standing(p)).filter((r) => r !== null).map((r) => Math.max(r, 1 / r));
@@ -72,6 +82,9 @@ function mini(value) {
 }
 
 function miniScale() {
+  if (!hasLibrary()) {
+    return h("div", { class: "problem", style: "border:0" }, h("span", { class: "name quiet" }, "part of the roofline"), h("span"), h("span"));
+  }
   const x = logScale(MINI.low, MINI.high, 4, MINI.width - 4);
   const side = [4, 2, 1.5, 1.25, 1.1].find((v) => v < MINI.high * 0.95) || 1.1;
   const label = (v, text) => s("text", { x: x(v), y: 11, "text-anchor": "middle" }, text);
@@ -86,20 +99,23 @@ function drawProblems() {
   const order = $("problem-order").value;
   const last = (v) => (v === null || v === undefined ? -1 : v);
   if (order === "ratio") shown.sort((a, b) => last(standing(b)) - last(standing(a)));
-  const part = (p) => { const e = best(p, "cold"); return e ? roofline(e) ?? 2 : 2; };
+  const share = (p) => { const e = best(p, "cold"); return e ? roofline(e) : null; };
+  const part = (p) => share(p) ?? 2;
+  const compared = hasLibrary();
   if (order === "roofline") shown.sort((a, b) => part(a) - part(b));
   miniRange();
   clear($("problem-scale"), miniScale());
   const list = $("problem-list");
   const ops = new Set(run().problems.map((p) => p.op)).size;
   clear(list, shown.map((p) => {
-    const value = standing(p);
+    const value = compared ? standing(p) : share(p);
+    const shown = value === null ? "–" : compared ? ratio(value) : percent(value);
     const name = ops > 1 ? `${p.op} ${p.name}` : p.name;
     const chosen = p.index === view.problem;
-    const label = `${name}: ${value === null ? "no ratio to a library" : `${ratio(value)} the library's time`}`;
+    const label = `${name}: ${value === null ? "no time to compare" : `${shown} ${compared ? "the library's time" : "of the roofline"}`}`;
     return h("button", { type: "button", class: "problem", role: "option", "aria-selected": String(chosen), tabindex: chosen ? 0 : -1,
       "aria-label": label, title: p.key, "data-index": p.index, onclick: () => choose(p.index), onfocus: () => choose(p.index) },
-    h("span", { class: "name" }, name), mini(value), h("span", { class: "value" }, value === null ? "–" : ratio(value)));
+    h("span", { class: "name" }, name), compared ? mini(value) : miniPart(value), h("span", { class: "value" }, shown));
   }));
   if (!list.querySelector('[tabindex="0"]')) list.querySelector(".problem")?.setAttribute("tabindex", "0");
   if (!shown.length) clear(list, h("p", { class: "quiet" }, "No problem has all of these words."));

@@ -21,8 +21,15 @@ function drawHeat() {
     }
   }
   const score = (row) => (row.overs.length ? geomean(row.overs) : Infinity);
-  const rows = [...byVariant.values()].sort((a, b) => b.wins - a.wins || score(a) - score(b));
-  $("heat-note").textContent = `Time ${view.state} over the best of ours on the same problem. Variants that win most come first; the number is how often. Arrow keys walk the cells, Enter shows the problem.`;
+  const tried = (row) => row.cells.some((c) => c && (c.over !== null || BAD.includes(c.e.outcome)));
+  const rows = [...byVariant.values()].filter(tried).sort((a, b) => b.wins - a.wins || score(a) - score(b));
+  const leftOut = byVariant.size - rows.length;
+  $("heat-note").textContent = `Time ${view.state} over the best of ours on the same problem. Variants that win most come first; the number is how often. Arrow keys walk the cells, Enter shows the problem.${leftOut ? ` ${many(leftOut, "variant")} without a time on any problem ${leftOut === 1 ? "is" : "are"} left out.` : ""}`;
+  if (!rows.length) {
+    clear($("heat-legend"));
+    clear($("heat"), h("p", { class: "quiet" }, "Nothing was measured."));
+    return;
+  }
   heatLegend();
 
   const width = Math.max(300, $("heat").clientWidth || 1200);

@@ -1,0 +1,67 @@
+//! `probe --sweep`: winners along a dimension, as a table that dispatch reads.
+
+mod common;
+
+use common::{Folder, output, text};
+use metallic_ops::tuned::Table;
+use std::fs;
+
+const SHAPE: [&str; 15] = [
+    "probe",
+    "--op",
+    "matmul",
+    "--n",
+    "64",
+    "--k",
+    "64",
+    "--tb",
+    "--w",
+    "f32",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+    "--no-roofline",
+];
+
+fn probe(more: &[&str]) -> std::process::Output {
+    output(&SHAPE.iter().chain(["--rounds", "2"].iter()).chain(more).copied().collect::<Vec<_>>())
+}
+
+#[test]
+fn a_sweep_writes_a_table_that_keeps_the_laws_and_is_updated() {
+    let folder = Folder::new();
+    let file = folder.path("tuned.json");
+    let path = file.to_str().unwrap();
+    let out = probe(&["--sweep", "m=1:8", "--tuned", path]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let said = text(&out.stdout);
+    assert!(said.contains("matmul m=* n=64 k=64 f32/row tb over m"), "{said}");
+    assert!(said.contains("this table costs"), "{said}");
+    let read = || Table::parse("tuned.json", &fs::read_to_string(&file).unwrap()).unwrap();
+    let first = read();
+    first.check("tuned.json").unwrap();
+    assert_eq!(first.entries[0].m.0, 1);
+    assert_eq!(first.entries.last().unwrap().m.1, Some(8));
+    assert!(probe(&["--sweep", "m=1:8", "--tuned", path]).status.success());
+    read().check("tuned.json").unwrap();
+
+    let mut other = read();
+    other.header.model = "another".to_owned();
+    fs::write(&file, other.text().unwrap()).unwrap();
+    let out = probe(&["--sweep", "m=1:8", "--tuned", path]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("is of another, and this is"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn a_range_that_cannot_be_meant_is_wrong_usage() {
+    for (range, why) in
+        [("m=8:1", "8 is not below 1"), ("b=1:8", "no dimension"), ("m=1", "n=1:4096"), ("m=0:8", "no size")]
+    {
+        let out = probe(&["--sweep", range]);
+        assert_eq!(out.status.code(), Some(2), "{range}");
+        assert!(text(&out.stderr).contains(why), "{range}: {}", text(&out.stderr));
+    }
+    assert_eq!(probe(&["--tuned", "x.json"]).status.code(), Some(2));
+}
