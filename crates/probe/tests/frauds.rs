@@ -24,6 +24,8 @@ static OP: Op = Op {
       { "family": "cpu", "name": "idle", "source": "frauds.rs", "entry": "idle", "supports": { "transpose_b": true }, "enabled": true, "note": "-" },
       { "family": "cpu", "name": "beside", "source": "frauds.rs", "entry": "beside", "supports": { "transpose_b": true }, "enabled": true, "note": "-" },
       { "family": "cpu", "name": "eater", "source": "frauds.rs", "entry": "eater", "supports": { "transpose_b": true }, "enabled": true, "note": "-" },
+      { "family": "library", "name": "search", "source": "frauds.rs", "entry": "honest", "search": { "ALGO": 8 },
+        "supports": { "transpose_b": true }, "enabled": true, "note": "-" },
       { "family": "cpu", "name": "honest_too", "source": "frauds.rs", "entry": "honest", "supports": { "transpose_b": true }, "enabled": true, "note": "-" }
     ]"#,
     params: MatmulParams::INFO,
@@ -235,6 +237,17 @@ fn a_quarter_of_the_weights_on_the_emulator() {
     failed(&of(&measure(&device, &small(), &only(name), None), name), "check, bank 0: element");
     let honest = device.with_params(|p| p);
     assert!(matches!(of(&measure(&honest, &small(), &only(name), None), name), Outcome::Checked { .. }));
+}
+
+#[test]
+fn a_search_ends_where_the_device_has_no_more() {
+    let device = Lying::new(cpu()).with_algorithms(3);
+    let found = of(&measure(&device, &planted(), &only("library"), None), "library/search");
+    let Outcome::Measured(m) = &found else { panic!("{found:?}") };
+    let chosen = m.entry.strip_prefix("honest ALGO=").and_then(|n| n.parse::<i64>().ok());
+    assert!(chosen.is_some_and(|n| (0..3).contains(&n)), "{}", m.entry);
+    let none = of(&measure(&device.with_algorithms(0), &planted(), &only("library"), None), "library/search");
+    assert!(matches!(&none, Outcome::Gap { reason } if reason.contains("the library has 0")), "{none:?}");
 }
 
 /// A large product is sampled, and what the sample misses shows in the signed sums.

@@ -24,12 +24,13 @@ pub struct Lying<D> {
     edit: Option<Edit>,
     clock: Option<Clock>,
     hides: bool,
+    algorithms: Option<i64>,
 }
 
 impl<D: Device> Lying<D> {
     /// A device that does not lie yet.
     pub fn new(device: D) -> Lying<D> {
-        Lying { device, swap: Arc::new(|_| None), edit: None, clock: None, hides: false }
+        Lying { device, swap: Arc::new(|_| None), edit: None, clock: None, hides: false, algorithms: None }
     }
 
     /// Launches another variant.
@@ -45,6 +46,11 @@ impl<D: Device> Lying<D> {
     /// Makes another time of the seconds that the host measured.
     pub fn with_clock(self, clock: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Lying<D> {
         Lying { clock: Some(Arc::new(clock)), ..self }
+    }
+
+    /// Has so many algorithms, by the knob ALGO.
+    pub fn with_algorithms(self, count: i64) -> Lying<D> {
+        Lying { algorithms: Some(count), ..self }
     }
 
     /// Does not tell what it launches.
@@ -79,6 +85,12 @@ impl<D: Device> Device for Lying<D> {
     fn queue(&self, records: &[Record]) -> Result<Box<dyn Queue>, Error> {
         let mut records = records.to_vec();
         for r in &mut records {
+            if let (Some(&asked), Some(count)) = (r.variant.knobs.get("ALGO"), self.algorithms)
+                && asked >= count
+            {
+                let (device, op, variant) = (self.name().to_owned(), r.op.name, r.variant.id());
+                return Err(Error::NoAlgorithm { device, op, variant, asked: asked as usize, count: count as usize });
+            }
             if let Some(other) = (self.swap)(&r.variant) {
                 r.variant = Arc::new(other);
             }
