@@ -14,6 +14,8 @@ pub mod lint;
 mod literal;
 mod lower;
 mod options;
+#[cfg(test)]
+mod page;
 mod parse;
 mod preprocess;
 mod program;

@@ -4,6 +4,8 @@ mod build;
 
 use crate::Place;
 
+#[cfg(test)]
+pub(crate) use build::BUILTINS;
 pub(crate) use build::{EntryPoint, ParamSource};
 
 /// A kernel that can be run.

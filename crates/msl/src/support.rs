@@ -2,49 +2,33 @@
 
 use crate::Target;
 
-const HOST: &[(&str, &str)] = &[
-    ("host_abi.h", include_str!("../support/host_abi.h")),
-    ("host.h", include_str!("../support/host.h")),
-    ("types.h", TYPES),
-    ("vec.h", VEC),
-    ("math.h", MATH),
-    ("integer.h", INTEGER),
-    ("simd.h", SIMD),
-    ("atomic.h", ATOMIC),
-    ("matrix.h", MATRIX),
-    ("simdgroup_matrix.h", SIMDGROUP_MATRIX),
-    ("pack.h", PACK),
+/// What the targets have in common.
+const COMMON: &[(&str, &str)] = &[
+    ("types.h", include_str!("../support/types.h")),
+    ("vec.h", include_str!("../support/vec.h")),
+    ("math.h", include_str!("../support/math.h")),
+    ("integer.h", include_str!("../support/integer.h")),
+    ("simd.h", include_str!("../support/simd.h")),
+    ("atomic.h", include_str!("../support/atomic.h")),
+    ("matrix.h", include_str!("../support/matrix.h")),
+    ("simdgroup_matrix.h", include_str!("../support/simdgroup_matrix.h")),
+    ("pack.h", include_str!("../support/pack.h")),
 ];
 
-const CUDA: &[(&str, &str)] = &[
-    ("cuda.h", include_str!("../support/cuda.h")),
-    ("types.h", TYPES),
-    ("vec.h", VEC),
-    ("once.h", include_str!("../support/once.h")),
-    ("math.h", MATH),
-    ("integer.h", INTEGER),
-    ("simd.h", SIMD),
-    ("atomic.h", ATOMIC),
-    ("matrix.h", MATRIX),
-    ("simdgroup_matrix.h", SIMDGROUP_MATRIX),
-    ("pack.h", PACK),
-];
+const HOST: &[(&str, &str)] =
+    &[("host_abi.h", include_str!("../support/host_abi.h")), ("host.h", include_str!("../support/host.h"))];
 
-const TYPES: &str = include_str!("../support/types.h");
-const VEC: &str = include_str!("../support/vec.h");
-const MATH: &str = include_str!("../support/math.h");
-const INTEGER: &str = include_str!("../support/integer.h");
-const SIMD: &str = include_str!("../support/simd.h");
-const ATOMIC: &str = include_str!("../support/atomic.h");
-const MATRIX: &str = include_str!("../support/matrix.h");
-const SIMDGROUP_MATRIX: &str = include_str!("../support/simdgroup_matrix.h");
-const PACK: &str = include_str!("../support/pack.h");
+const CUDA: &[(&str, &str)] = &[("cuda.h", include_str!("../support/cuda.h"))];
 
-/// The headers of the support library for `target`, by name, in the order in which they are to be concatenated. None
-/// includes another, and none includes a system header.
-pub fn support(target: Target) -> &'static [(&'static str, &'static str)] {
-    match target {
-        Target::Host => HOST,
-        Target::Cuda => CUDA,
-    }
+/// What CUDA has besides, made of vectors.
+const CUDA_BESIDES: &[(&str, &str)] = &[("once.h", include_str!("../support/once.h"))];
+
+/// The headers of the support library for `target`, by name and text, in the order in which they are to be concatenated.
+/// None includes another, and none includes a system header.
+pub fn support(target: Target) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (first, last) = match target {
+        Target::Host => (HOST, &[][..]),
+        Target::Cuda => (CUDA, CUDA_BESIDES),
+    };
+    first.iter().chain(COMMON).chain(last).copied()
 }

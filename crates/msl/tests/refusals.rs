@@ -35,3 +35,13 @@ fn threadgroup_pointers_may_have_one() {
                 threadgroup float a[2], *q = p + 1;\n    a[0] = *q; o[0] = a[0];\n}";
     assert_eq!(problems(body), "");
 }
+
+#[test]
+fn qualified_names_of_the_library_are_not() {
+    let body = "kernel void k(device float *o [[buffer(0)]], metal::uint2 i [[thread_position_in_grid]]) {\n    \
+                o[i.x] = metal::simd_sum(o[i.x]) + metal::quad_prefix_exclusive_sum(1.0f) + metal::fast::exp2(1.0f);\n    \
+                o[i.y] = metal::unpack_snorm2x16_to_half(3).x + metal::float2x4(1.0f)[0][0];\n}";
+    assert_eq!(problems(body), "");
+    let told = problems("kernel void k(device float *o [[buffer(0)]]) { o[0] = metal::erf(1.0f); }");
+    assert!(told.contains("metal::erf is not supported"), "{told:?}");
+}

@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
 fn source(name: &str, target: Target) -> String {
     let text = std::fs::read_to_string(folder().join(name)).unwrap();
     let (before, after) = text.split_once("//!support\n").expect("a place for the library");
-    let library: String = support(target).iter().map(|(file, text)| format!("#line 1 \"{file}\"\n{text}\n")).collect();
+    let library: String = support(target).map(|(file, text)| format!("#line 1 \"{file}\"\n{text}\n")).collect();
     let line = before.lines().count() + 2;
     format!("{before}{library}#line {line} \"{name}\"\n{after}")
 }

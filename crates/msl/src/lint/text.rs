@@ -65,8 +65,8 @@ pub(super) fn text(unit: &Unit) -> String {
     let mut out = swizzles(unit) + BEFORE;
     for (name, header) in crate::support::support(Target::Host) {
         out +=
-            &format!("#line 1 \"{name}\"\n{}\n", LIBRARY.iter().fold(header.to_string(), |h, (a, b)| h.replace(a, b)));
-        if *name == "types.h" {
+            &format!("#line 1 \"{name}\"\n{}\n", LIBRARY.iter().fold(header.to_owned(), |h, (a, b)| h.replace(a, b)));
+        if name == "types.h" {
             out += PLAIN;
         }
     }

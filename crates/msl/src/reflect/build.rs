@@ -479,27 +479,30 @@ fn assign_indices(args: &mut [Indexed]) {
     }
 }
 
-/// The builtin that an attribute names.
+/// The builtins, by the attributes that name them.
+pub(crate) const BUILTINS: &[(&str, Builtin)] = &[
+    ("thread_position_in_grid", Builtin::ThreadPositionInGrid),
+    ("thread_position_in_threadgroup", Builtin::ThreadPositionInThreadgroup),
+    ("threadgroup_position_in_grid", Builtin::ThreadgroupPositionInGrid),
+    ("threads_per_grid", Builtin::ThreadsPerGrid),
+    ("grid_size", Builtin::ThreadsPerGrid),
+    ("threadgroups_per_grid", Builtin::ThreadgroupsPerGrid),
+    ("threads_per_threadgroup", Builtin::ThreadsPerThreadgroup),
+    ("dispatch_threads_per_threadgroup", Builtin::DispatchThreadsPerThreadgroup),
+    ("grid_origin", Builtin::GridOrigin),
+    ("thread_index_in_threadgroup", Builtin::ThreadIndexInThreadgroup),
+    ("thread_index_in_simdgroup", Builtin::ThreadIndexInSimdgroup),
+    ("simdgroup_index_in_threadgroup", Builtin::SimdgroupIndexInThreadgroup),
+    ("simdgroups_per_threadgroup", Builtin::SimdgroupsPerThreadgroup),
+    ("dispatch_simdgroups_per_threadgroup", Builtin::DispatchSimdgroupsPerThreadgroup),
+    ("threads_per_simdgroup", Builtin::ThreadsPerSimdgroup),
+    ("thread_execution_width", Builtin::ThreadsPerSimdgroup),
+    ("thread_index_in_quadgroup", Builtin::ThreadIndexInQuadgroup),
+    ("quadgroup_index_in_threadgroup", Builtin::QuadgroupIndexInThreadgroup),
+    ("quadgroups_per_threadgroup", Builtin::QuadgroupsPerThreadgroup),
+    ("dispatch_quadgroups_per_threadgroup", Builtin::DispatchQuadgroupsPerThreadgroup),
+];
+
 fn builtin(name: &str) -> Option<Builtin> {
-    Some(match name {
-        "thread_position_in_grid" => Builtin::ThreadPositionInGrid,
-        "thread_position_in_threadgroup" => Builtin::ThreadPositionInThreadgroup,
-        "threadgroup_position_in_grid" => Builtin::ThreadgroupPositionInGrid,
-        "threads_per_grid" | "grid_size" => Builtin::ThreadsPerGrid,
-        "threadgroups_per_grid" => Builtin::ThreadgroupsPerGrid,
-        "threads_per_threadgroup" => Builtin::ThreadsPerThreadgroup,
-        "dispatch_threads_per_threadgroup" => Builtin::DispatchThreadsPerThreadgroup,
-        "grid_origin" => Builtin::GridOrigin,
-        "thread_index_in_threadgroup" => Builtin::ThreadIndexInThreadgroup,
-        "thread_index_in_simdgroup" => Builtin::ThreadIndexInSimdgroup,
-        "simdgroup_index_in_threadgroup" => Builtin::SimdgroupIndexInThreadgroup,
-        "simdgroups_per_threadgroup" => Builtin::SimdgroupsPerThreadgroup,
-        "dispatch_simdgroups_per_threadgroup" => Builtin::DispatchSimdgroupsPerThreadgroup,
-        "threads_per_simdgroup" | "thread_execution_width" => Builtin::ThreadsPerSimdgroup,
-        "thread_index_in_quadgroup" => Builtin::ThreadIndexInQuadgroup,
-        "quadgroup_index_in_threadgroup" => Builtin::QuadgroupIndexInThreadgroup,
-        "quadgroups_per_threadgroup" => Builtin::QuadgroupsPerThreadgroup,
-        "dispatch_quadgroups_per_threadgroup" => Builtin::DispatchQuadgroupsPerThreadgroup,
-        _ => return None,
-    })
+    BUILTINS.iter().find(|(attribute, _)| *attribute == name).map(|(_, builtin)| *builtin)
 }
