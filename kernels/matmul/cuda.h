@@ -17,7 +17,7 @@ __device__ __forceinline__ uint2 load_once(const uint2 *p) {
     return v;
 }
 
-// Eight elements, wherever they lie.
+// Eight elements, whatever their boundary.
 __device__ __forceinline__ uint4 gather(const __half *p) {
     __half2 v[4];
 #pragma unroll
@@ -27,6 +27,7 @@ __device__ __forceinline__ uint4 gather(const __half *p) {
     return *reinterpret_cast<uint4 *>(v);
 }
 
+// An activation function by its number, as `kernels/msl/math.h` has it: 0 none, 1 relu, 2 gelu, 3 silu.
 __device__ __forceinline__ float activated(float v, uint activation) {
     switch (activation) {
     case 1: return fmaxf(v, 0.0f);
@@ -36,7 +37,7 @@ __device__ __forceinline__ float activated(float v, uint activation) {
     }
 }
 
-// *y = f(alpha v + bias[j]) + beta *y
+// *y = f(alpha v (+ bias[j])) (+ beta *y)
 __device__ __forceinline__ void finish(__half *y, const __half *bias, const MatmulParams &p, unsigned j, float v) {
     v = activated(p.alpha * v + (p.bias != 0 ? __half2float(bias[j]) : 0.0f), p.activation);
     *y = __float2half(p.accumulate != 0 ? fmaf(p.beta, __half2float(*y), v) : v);

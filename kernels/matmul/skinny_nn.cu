@@ -6,7 +6,7 @@
 // are transposed in registers.
 #include "tensor.h"
 
-static_assert(OT == 2, "a warp owns 32 outputs");
+static_assert(OT == 2 && TT <= 2, "a warp owns 32 outputs of at most 16 rows");
 
 // UNROLL steps of sixteen rows of w: the lane's row in their upper and their lower half.
 struct Weights {

@@ -6,6 +6,7 @@
 #include "cuda.h"
 
 constexpr unsigned THREADS = 32 * WARPS;
+// Of a block: OT tiles of sixteen outputs by TT tiles of eight rows.
 constexpr unsigned OUTPUTS = 16 * OT;
 constexpr unsigned ROWS = 8 * TT;
 
