@@ -13,10 +13,10 @@ type Layout = (usize, usize);
 /// Types that the language names.
 fn scalar(name: &str) -> Option<usize> {
     Some(match name {
-        "bool" | "char" | "uchar" | "int8_t" | "uint8_t" | "atomic_bool" => 1,
+        "bool" | "char" | "uchar" | "int8_t" | "uint8_t" => 1,
         "short" | "ushort" | "half" | "bfloat" | "int16_t" | "uint16_t" => 2,
         "int" | "uint" | "float" | "int32_t" | "uint32_t" | "unsigned" | "signed" => 4,
-        "atomic_int" | "atomic_uint" | "atomic_float" => 4,
+        "atomic_int" | "atomic_uint" | "atomic_bool" | "atomic_float" => 4,
         "long" | "ulong" | "size_t" | "ptrdiff_t" | "int64_t" | "uint64_t" | "uintptr_t" | "intptr_t" => 8,
         "atomic_ulong" => 8,
         _ => return None,
