@@ -354,6 +354,10 @@ impl Op {
     /// # Errors
     /// A manifest that is not valid JSON, or has unknown fields.
     pub fn variants(&self) -> Result<Vec<Variant>, ManifestError> {
+        if let Some(folder) = source::folder().filter(|folder| !folder.is_dir()) {
+            let why = format!("METALLIC_KERNELS names {}, which is no folder", folder.display());
+            return Err(ManifestError { op: self.name, source: serde::de::Error::custom(why) });
+        }
         // An op that is declared elsewhere has no folder among these.
         let own = source::folder().map(|folder| folder.join(self.name)).filter(|own| own.is_dir());
         let text = match own {

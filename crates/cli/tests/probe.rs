@@ -68,6 +68,13 @@ fn the_environment_is_read_and_misspelt_values_are_errors() {
 }
 
 #[test]
+fn a_folder_of_kernels_that_is_not_there_is_an_error() {
+    let wrong = metallic(&SMALL).env("METALLIC_KERNELS", "no/such/folder").output().unwrap();
+    let told = text(&wrong.stderr);
+    assert!(!wrong.status.success() && told.contains("METALLIC_KERNELS names no/such/folder"), "{told}");
+}
+
+#[test]
 fn what_cannot_be_meant_is_an_error_that_helps() {
     assert!(fails(&["probe", "qwen", "--device", "cpu"], 2).contains("qwen2.5-0.5b"));
     assert!(fails(&["probe", "--device", "cpu"], 2).contains("name a spec"));
