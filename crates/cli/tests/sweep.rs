@@ -65,3 +65,11 @@ fn a_range_that_cannot_be_meant_is_wrong_usage() {
     }
     assert_eq!(probe(&["--tuned", "x.json"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_sweep_whose_ends_are_no_shapes_is_an_error() {
+    let out = probe(&["--w", "q8_0", "--sweep", "k=1:64"]);
+    let told = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{told}");
+    assert!(told.contains("k is no multiple of the blocks of w"), "{told}");
+}

@@ -4,6 +4,7 @@ use crate::args::{ProbeSweepArgs, Range};
 use crate::errors::Usage;
 use crate::output;
 use anyhow::Context;
+use metallic_kernels::contract::Key;
 use metallic_ops::tuned::{self, Table};
 use metallic_probe::problem;
 use metallic_probe::record::{Header, Outcome, Problem};
@@ -18,22 +19,22 @@ pub fn all(
     shapes: &[Shape],
     measure: &mut dyn FnMut(&Shape) -> anyhow::Result<Problem>,
 ) -> anyhow::Result<Vec<Sweep>> {
+    for (shape, value) in shapes.iter().flat_map(|shape| [(shape, range.from), (shape, range.to)]) {
+        let missing = || Usage(format!("{} has no dimension {}", shape.op(), range.axis.name()));
+        let end = range.axis.shape(shape, value).ok_or_else(missing)?;
+        end.check("--sweep").map_err(|e| Usage(e.to_string()))?;
+    }
     let mut sweeps: Vec<Sweep> = Vec::new();
     for shape in shapes {
-        let Some(first) = range.axis.shape(shape, range.from) else {
-            return Err(Usage(format!("{} has no dimension {}", shape.op(), range.axis.name())).into());
-        };
-        let key = problem::key(&first);
+        let at = |value| range.axis.shape(shape, value).unwrap_or_else(|| shape.clone());
+        let key = problem::key(&at(range.from));
         if sweeps.iter().any(|s| range.axis.set(&s.key, range.from) == key) {
             continue;
         }
         let multiple = if range.axis == Axis::K { key.w.block() } else { 1 };
         let settings = Settings { multiple, ..Settings::new(range.from, range.to) };
-        let mut at = |key: metallic_kernels::contract::Key| {
-            let value = range.axis.of(&key);
-            measure(&range.axis.shape(shape, value).unwrap_or_else(|| shape.clone()))
-        };
-        sweeps.push(run(&key, range.axis, &settings, &mut at)?);
+        let mut one = |key: Key| measure(&at(range.axis.of(&key)));
+        sweeps.push(run(&key, range.axis, &settings, &mut one)?);
     }
     Ok(sweeps)
 }
