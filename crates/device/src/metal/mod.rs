@@ -2,7 +2,8 @@
 //!
 //! A plan is one command buffer with one concurrent compute encoder: launches overlap, with a memory barrier only where one
 //! touches what an earlier one wrote. Where every pipeline allows it, the launches are recorded once into an indirect command buffer,
-//! and a step costs one call. A library's product makes its own encoder between ours. Operands are buffers 0 to k-1, the op's arguments buffer k, the row count buffer k+1.
+//! and a step costs one call. A library's product makes its own encoder between ours. Operands are buffers 0 to k-1, the op's
+//! arguments buffer k, the row count buffer k+1.
 
 #[cfg(any(target_vendor = "apple", metal_check, test))]
 mod barriers;

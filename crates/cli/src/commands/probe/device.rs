@@ -37,7 +37,7 @@ fn one(kind: ProbeDevice, args: &ProbeArgs) -> Result<Opened, Error> {
         ProbeDevice::Cuda => Box::new(Cuda::new(&cuda::Options { libraries: true, ..cuda::Options::default() })?),
         ProbeDevice::Emulator => Box::new(Emulator::new(Mode::Checked)?),
         ProbeDevice::Fast => Box::new(Emulator::new(Mode::Fast(args.threads))?),
-        ProbeDevice::Metal => metal::open(metal::Options::default())?,
+        ProbeDevice::Metal => metal::open(metal::Options { libraries: true, ..metal::Options::default() })?,
     };
     let cache = device.cache_bytes();
     Ok(Opened { device, kind, cache })
