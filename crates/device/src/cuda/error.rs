@@ -166,6 +166,9 @@ impl Error {
             Error::Library { call, status, place: Place::Nowhere } => {
                 Error::Library { call, status, place: place.clone() }
             }
+            Error::NoAlgorithm { asked, count, place: Place::Nowhere } => {
+                Error::NoAlgorithm { asked, count, place: place.clone() }
+            }
             other => other,
         }
     }
