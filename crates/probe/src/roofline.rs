@@ -79,7 +79,7 @@ impl Cpu {
         let (one, two) = (phases(prober.cpu(), "one")?, phases(prober.cpu(), "two")?);
         best.launch_us = one;
         best.barrier_us = Some((two - one).max(0.0));
-        best.cache_bytes = Some(cpu::last_level_cache() as u64);
+        best.cache_bytes = Some(cpu::last_level_cache(prober.cpu()) as u64);
         Ok(Cpu { prober, best })
     }
 }

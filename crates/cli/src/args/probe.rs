@@ -174,3 +174,15 @@ fn dtype(text: &str) -> Result<DType, String> {
 fn activation(text: &str) -> Result<Activation, String> {
     spec::activation(text).ok_or_else(|| "functions are none, relu, gelu and silu".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PROBE_HELP, spec};
+
+    #[test]
+    fn the_help_names_every_spec() {
+        let line = PROBE_HELP.lines().find_map(|l| l.strip_prefix("Specs: ")).unwrap_or_default();
+        let named = line.split(';').next().unwrap_or_default();
+        assert_eq!(named, spec::SPECS.map(|(name, _)| name).join(", "));
+    }
+}

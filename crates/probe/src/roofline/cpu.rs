@@ -37,7 +37,7 @@ impl Prober {
     /// # Errors
     /// No memory, or no threads.
     pub fn new(cpu: Cpu, weights: usize) -> Result<Prober, Error> {
-        let bytes = (2 * last_level_cache()).next_multiple_of(1 << 21).clamp(BYTES[0], BYTES[1]);
+        let bytes = (2 * last_level_cache(&cpu)).next_multiple_of(1 << 21).clamp(BYTES[0], BYTES[1]);
         let buffer = cpu.alloc(bytes)?;
         // Pages that nobody wrote would all be one page of zeros, and that lies in the cache.
         let page = [1u8; 1 << 16];
@@ -152,12 +152,8 @@ impl Half {
 }
 
 /// Bytes of the largest cache, where the system tells; else 64 MiB.
-pub fn last_level_cache() -> usize {
-    let size = |index: usize| {
-        let path = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
-        std::fs::read_to_string(path).ok()?.trim().strip_suffix('K')?.parse::<usize>().ok()
-    };
-    (0..5).filter_map(size).max().map_or(64 << 20, |kib| kib << 10)
+pub fn last_level_cache(cpu: &Cpu) -> usize {
+    cpu.cache_bytes().map_or(64 << 20, |bytes| bytes as usize)
 }
 
 /// Runs `job` once on each of `threads` threads, all starting together, and gives the seconds from the first start to the
