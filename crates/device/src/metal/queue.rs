@@ -180,19 +180,27 @@ impl MetalQueue {
     /// Encodes every step of which there are rows.
     fn encode_all(&self, commands: &ProtocolObject<dyn MTLCommandBuffer>, rows: StepRows) -> Result<(), Error> {
         let mut open = None;
-        for step in self.steps.iter().filter(|s| rows.of(s.rows().0) > 0) {
+        // Of a step that is passed over, too: what comes behind it counts on its barrier.
+        let mut waits = false;
+        for step in &self.steps {
+            let runs = rows.of(step.rows().0) > 0;
             match step {
                 Step::Kernel(launch) => {
+                    waits |= launch.waits;
+                    if !runs {
+                        continue;
+                    }
                     let encoder = match open.take() {
                         Some(encoder) => encoder,
                         None => self.encoder(commands)?,
                     };
-                    if launch.waits {
+                    if std::mem::take(&mut waits) {
                         encoder.memoryBarrierWithScope(MTLBarrierScope::Buffers);
                     }
                     self.encode(&encoder, launch);
                     open = Some(encoder);
                 }
+                Step::Library(_) if !runs => waits = true,
                 Step::Library(call) => {
                     if let Some(encoder) = open.take() {
                         encoder.endEncoding();
@@ -200,6 +208,7 @@ impl MetalQueue {
                     self.order(commands);
                     call.encode(commands);
                     self.order(commands);
+                    waits = false;
                 }
             }
         }
