@@ -99,6 +99,14 @@ impl Bounds {
 /// What is wrong with a table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// Its file cannot be read.
+    #[error("tuned/{name} cannot be read: {source}")]
+    Read {
+        /// The file.
+        name: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// It does not parse.
     #[error("tuned/{name}: {source}")]
     Parse {
@@ -255,7 +263,7 @@ pub fn file_name(device: &str, description: &str) -> String {
 /// Every table of the program with its file's name: in development those of the source tree, where that is there.
 ///
 /// # Errors
-/// The first that does not parse.
+/// The first that cannot be read or does not parse.
 pub fn tables() -> Result<Vec<(String, Table)>, TableError> {
     if cfg!(debug_assertions) {
         return on_disk(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tuned")));
@@ -270,9 +278,10 @@ fn on_disk(folder: &Path) -> Result<Vec<(String, Table)>, TableError> {
     tables
         .map(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(file).unwrap_or_default();
-            let table = Table::parse(&name, &text)?;
-            Ok((name, table))
+            match std::fs::read_to_string(file) {
+                Ok(text) => Table::parse(&name, &text).map(|table| (name, table)),
+                Err(source) => Err(TableError::Read { name, source }),
+            }
         })
         .collect()
 }
