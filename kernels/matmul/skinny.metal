@@ -1,13 +1,14 @@
 // y[r, j] = f(alpha sum_i x[r, i] w[j, i] + bias[j]) + beta y[r, j] for few rows; w: half, (n, k) or, without TB, (k, n), row-major; x: (m, k), y: (m, n), bias: (n) of half; sums in float.
-// A threadgroup owns 8 TM rows of 8 TN outputs in 8x8 matrices; its SIMD groups split k: each owns one stretch of it.
+// A threadgroup owns BM rows of BN outputs in 8x8 matrices; its SIMD groups split k: each owns one stretch of it.
 #include "epilogue.h"
 #include "load.h"
 #include "params.h"
 #include "simd.h"
 
 constant constexpr uint THREADS = LANES * SIMDS;
-constant constexpr uint BM = 8 * TM;
-constant constexpr uint BN = 8 * TN;
+// Matrices along m and n.
+constant constexpr uint TM = BM / 8;
+constant constexpr uint TN = BN / 8;
 
 [[kernel, max_total_threads_per_threadgroup(LANES * SIMDS)]] void skinny_half(
     device half *y [[buffer(0)]],
