@@ -6,7 +6,7 @@
 #include "simd.h"
 
 constant constexpr uint THREADS = LANES * SIMDS;
-// 8x8 matrices of a threadgroup, along its rows and along its outputs.
+// Matrices along m and n.
 constant constexpr uint TM = BM / 8;
 constant constexpr uint TN = BN / 8;
 
