@@ -51,6 +51,15 @@ impl Display for Bytes {
     }
 }
 
+/// Things of a kind: `1 variant`, `2 variants`.
+pub struct Counted(pub usize, pub &'static str);
+
+impl Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
 /// A count for people: 494.03 M.
 pub struct Count(pub u64);
 

@@ -119,51 +119,58 @@ pub struct ShapeArgs {
     #[arg(long, value_enum, requires = "k")]
     pub op: Option<ProbeOp>,
     /// Rows
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", requires = "op", value_parser = size, allow_negative_numbers = true)]
     pub m: Vec<usize>,
     /// Outputs of a row (matmul)
-    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', requires = "op", value_parser = size, allow_negative_numbers = true)]
     pub n: Vec<usize>,
     /// The reduced dimension, or columns (softmax)
-    #[arg(long, value_name = "N,...", value_delimiter = ',', requires = "op")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', requires = "op", value_parser = size, allow_negative_numbers = true)]
     pub k: Vec<usize>,
     /// Problems
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "op", value_parser = size, allow_negative_numbers = true)]
     pub batch: usize,
     /// Stored type of the weights
-    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = dtype, default_value = "f16")]
+    #[arg(long, value_name = "TYPE,...", value_delimiter = ',', value_parser = dtype, default_value = "f16", requires = "op")]
     pub w: Vec<DType>,
     /// Type of activations; by default f32 on the CPU and f16 elsewhere, as engines have it
-    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    #[arg(long, value_name = "TYPE", value_parser = dtype, requires = "op")]
     pub act: Option<DType>,
     /// The first operand is stored transposed
-    #[arg(long)]
+    #[arg(long, requires = "op")]
     pub ta: bool,
     /// The second operand is stored transposed, (n, k): the usual weight
-    #[arg(long)]
+    #[arg(long, requires = "op")]
     pub tb: bool,
     /// Add a bias
-    #[arg(long)]
+    #[arg(long, requires = "op")]
     pub bias: bool,
     /// A function on the result: relu, gelu or silu
-    #[arg(long, value_name = "NAME", value_parser = activation, default_value = "none")]
+    #[arg(long, value_name = "NAME", value_parser = activation, default_value = "none", requires = "op")]
     pub activation: Activation,
     /// Factor on the product
-    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1.0)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 1.0, requires = "op")]
     pub alpha: f32,
     /// Factor on what the output holds, which is then added
-    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 0.0)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, default_value_t = 0.0, requires = "op")]
     pub beta: f32,
     /// Rows see columns up to their own position (softmax)
-    #[arg(long)]
+    #[arg(long, requires = "op")]
     pub causal: bool,
 }
 
 /// An op that can be probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProbeOp {
+    /// Matrix products
     Matmul,
+    /// Softmax of rows
     Softmax,
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let wrong = || format!("{text:?} is no size: sizes are whole numbers from 1 to {}", i32::MAX);
+    text.trim().parse().ok().filter(|s| (1..=i32::MAX as usize).contains(s)).ok_or_else(wrong)
 }
 
 fn dtype(text: &str) -> Result<DType, String> {

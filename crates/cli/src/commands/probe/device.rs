@@ -37,7 +37,7 @@ fn one(kind: ProbeDevice, args: &ProbeArgs) -> Result<Opened, Error> {
         ProbeDevice::Cuda => Box::new(Cuda::new(&cuda::Options { libraries: true, ..cuda::Options::default() })?),
         ProbeDevice::Emulator => Box::new(Emulator::new(Mode::Checked)?),
         ProbeDevice::Fast => Box::new(Emulator::new(Mode::Fast(args.threads))?),
-        ProbeDevice::Metal => metal::open(metal::Options::default())?,
+        ProbeDevice::Metal => metal::open(metal::Options { libraries: true, ..metal::Options::default() })?,
     };
     let cache = device.cache_bytes();
     Ok(Opened { device, kind, cache })
@@ -65,6 +65,16 @@ impl Opened {
     /// Whether its times are worth reading.
     pub fn has_clock(&self) -> bool {
         !matches!(self.kind, ProbeDevice::Emulator | ProbeDevice::Fast)
+    }
+
+    /// How often this machine's own memory holds a problem's operands at least: as they are made and packed, and, where kernels run in
+    /// it, in two banks of two layouts.
+    pub fn copies(&self) -> u64 {
+        match self.kind {
+            ProbeDevice::Cpu => 6,
+            ProbeDevice::Emulator | ProbeDevice::Fast => 3,
+            ProbeDevice::Cuda | ProbeDevice::Metal => 2,
+        }
     }
 
     /// Type of activations that engines have on it.

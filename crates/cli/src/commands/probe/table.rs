@@ -1,6 +1,6 @@
 //! `probe`'s tables.
 
-use crate::output::{self, Align, Table};
+use crate::output::{self, Align, Counted, Table};
 use metallic_probe::record::{Entry, Measured, Outcome, Problem, Report, Roofline};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -91,7 +91,11 @@ fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
         }
     }
     if checked > 0 {
-        writeln!(out, "  {checked} variants passed the check, the largest error {worst:.3} of what is allowed")?;
+        writeln!(
+            out,
+            "  {} passed the check, the largest error {worst:.3} of what is allowed",
+            Counted(checked, "variant")
+        )?;
     }
     if gaps {
         for (reason, variants) in &reasons {
@@ -131,11 +135,11 @@ pub fn foot(report: &Report) -> anyhow::Result<()> {
         let ahead = ratios.iter().filter(|r| **r > 1.0).count();
         writeln!(
             out,
-            "against the fastest library, cold: {mean:.2}x (geometric mean), ahead on {ahead} of {} problems",
-            ratios.len()
+            "against the fastest library, cold: {mean:.2}x (geometric mean), ahead on {ahead} of {}",
+            Counted(ratios.len(), "problem")
         )?;
     }
-    writeln!(out, "{} problems in {:.1} s", report.problems.len(), report.header.seconds)?;
+    writeln!(out, "{} in {:.1} s", Counted(report.problems.len(), "problem"), report.header.seconds)?;
     out.flush()?;
     Ok(())
 }
