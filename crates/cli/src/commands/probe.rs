@@ -53,10 +53,10 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     let sink = Sink::open(&args.report, &report.header)?;
     args.json.as_deref().map_or(Ok(()), files::writable)?;
     sweep::prepare(&report.header, &args.sweep)?;
-    if cfg!(debug_assertions) && opened.is_cpu() {
+    let timed = !args.check && opened.has_clock();
+    if timed && cfg!(debug_assertions) && opened.is_cpu() {
         output::note("this is a development build: times of native code are not those of a release");
     }
-    let timed = !args.check && opened.has_clock();
     let mut ceiling = if timed && !args.no_roofline { device::ceiling(&opened, args)? } else { None };
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
     if args.roofline && report.roofline.is_none() {
