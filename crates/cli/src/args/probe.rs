@@ -9,38 +9,43 @@ use std::path::PathBuf;
 
 const PROBE_HELP: &str = "\
 How it measures:
-  check   outputs are poisoned, the submission that will be timed runs, and what it wrote is compared
-          with sums in f64; large outputs by a sample and by signed sums of every row
-  time    candidates take turns; cold: operands rotate through memory well past the last-level cache;
+  check   outputs are poisoned, the submission that will be timed runs, and what it wrote is
+          compared with sums in f64; large outputs by a sample and by signed sums of every row
+  time    candidates take turns; cold: operands rotate through memory well past the last cache;
           hot: the same operands again and again. Median over rounds, with its 95 % interval
   judge   inputs are replaced and the check is repeated; a time of zero, one that memory does not
           allow, or of another kernel than was asked for is no time
 
-What a row says: cold and hot microseconds a launch by the device's clock; the part of the roofline, which
-is the time that memory or arithmetic needs at least over the cold one; the cold time's ratio to the fastest
-library (above 1: faster than the library); what the host adds to a launch; the largest error as a part of what
-the op allows.
+What a row says: cold and hot microseconds a launch by the device's clock; the part of the roofline,
+which is the time that memory or arithmetic needs at least over the cold one; the cold time's ratio
+to the fastest library (above 1: faster than the library); what the host adds to a launch; the
+largest error as a part of what the op allows. Narrow terminals go without the last of these; --json
+and --csv have all.
 
-Specs: qwen2.5-0.5b, qwen2.5-1.5b, qwen2.5-7b, llama-3-8b, small-n, softmax, prefill; or a file like those in specs/.
+Specs: qwen2.5-0.5b, qwen2.5-1.5b, qwen2.5-7b, llama-3-8b, small-n, softmax, prefill; or a file like
+those in specs/.
 
 Examples:
-  metallic probe qwen2.5-0.5b                                  every variant on every shape of a model
+  metallic probe qwen2.5-0.5b                     every variant on every shape of a model
   metallic probe qwen2.5-0.5b --device cuda --json out.json
-  metallic probe --op matmul --m 1,2,4 --n 9728 --k 896 --tb     one shape, or several
-  metallic probe small-n --variants 'gemv,mlx/*nn*,cublas'     some families, some names
-  metallic probe --from model.gguf                             what a model's steps launch
-  metallic probe softmax --check --device emulator             no times: every access checked
-  metallic probe --roofline                                    the limits of the device alone
-  metallic probe --op matmul --n 4096 --k 896 --tb --sweep m=1:512 --tuned tuned/   which variant from which m on?
-  metallic probe prefill --html page.html --history runs.sqlite  a page, and a run to compare with
-  metallic probe prefill --history runs.sqlite --compare last    what became slower since?
+  metallic probe --op matmul --m 1,2,4 --n 9728 --k 896 --tb       one shape, or several
+  metallic probe small-n --variants 'gemv,mlx/*nn*,cublas'         some families, some names
+  metallic probe --from model.gguf                what a model's steps launch
+  metallic probe softmax --check --device emulator                 no times: every access checked
+  metallic probe --roofline                       the limits of the device alone
+  metallic probe --op matmul --n 4096 --k 896 --tb --sweep m=1:512 --tuned tuned/
+                                                  which variant from which m on?
+  metallic probe prefill --html page.html --history runs.sqlite    a page, and a run to compare with
+  metallic probe prefill --history runs.sqlite --compare last      what became slower since?
 
 Environment, as tools/run_matmul_probes.sh sets it:
   MATMUL_BACKENDS     families of matmul that take part, with commas between
   MATMUL_BENCH_ITERS  rounds, where --rounds is not given
   METAL_RUN           1 or true runs; 0 or false lists what would run
 
-Exit codes: 0 measured, 1 a variant failed its check, its time cannot be true or grew since --compare's base, 2 wrong usage, 130 interrupted.";
+Exit codes: 0 measured, 1 a variant failed its check, its time cannot be true or grew since
+--compare's base, or a file cannot be read or written, 2 wrong usage, 130 interrupted: files have
+what was measured by then, the history and the tuned table nothing of it.";
 
 /// `probe`.
 #[derive(Args, Clone, Debug)]
