@@ -113,9 +113,9 @@ fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
         let count: usize = reasons.values().map(Vec::len).sum();
         let mut common: Vec<(usize, &str)> = reasons.iter().map(|(reason, list)| (list.len(), *reason)).collect();
         common.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count} {reason}")).collect();
-        let more = if common.len() > 2 { ", ..." } else { "" };
-        writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join(", "))?;
+        let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count}: {reason}")).collect();
+        let more = if common.len() > 2 { "; ..." } else { "" };
+        writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join("; "))?;
     }
     Ok(())
 }
