@@ -34,6 +34,17 @@ pub enum Target {
     Library,
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Target::Cpu => "native code",
+            Target::Msl => "Metal",
+            Target::Cuda => "CUDA C++",
+            Target::Library => "a library",
+        })
+    }
+}
+
 /// How the bytes of a weight matrix `(n, k)` are arranged in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

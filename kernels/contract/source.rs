@@ -39,6 +39,30 @@ pub enum SourceError {
     },
 }
 
+/// A folder without kernels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "METALLIC_KERNELS names {}, where no op's variants.json lies; name the folder kernels/ of the source or a copy of it, or unset it",
+    path.display()
+)]
+pub struct NoKernels {
+    /// The folder.
+    pub path: PathBuf,
+}
+
+/// Fails where [`folder`] holds no manifest of any op: then everything would silently be what the build embedded.
+///
+/// # Errors
+/// [`NoKernels`].
+pub fn check_folder() -> Result<(), NoKernels> {
+    folder().map_or(Ok(()), holds_kernels)
+}
+
+fn holds_kernels(folder: &Path) -> Result<(), NoKernels> {
+    let there = crate::OPS.iter().any(|op| folder.join(op.name).join("variants.json").is_file());
+    if there { Ok(()) } else { Err(NoKernels { path: folder.to_owned() }) }
+}
+
 /// The folder that manifests and sources are read from: what `METALLIC_KERNELS` names, else in development builds the source tree;
 /// `None` where they are those that the build embedded.
 pub fn folder() -> Option<&'static Path> {
@@ -90,6 +114,20 @@ impl Variant {
         match LIBRARIES.iter().find(|l| l.path == path) {
             Some(library) => library.code(&knobs),
             None => self.text().map(Code::Text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_holds_kernels_or_is_an_error_that_names_it() {
+        assert_eq!(holds_kernels(Path::new(env!("CARGO_MANIFEST_DIR"))), Ok(()));
+        for wrong in ["/nonexistent", concat!(env!("CARGO_MANIFEST_DIR"), "/matmul")] {
+            let why = holds_kernels(Path::new(wrong)).unwrap_err().to_string();
+            assert!(why.contains(wrong) && why.contains("METALLIC_KERNELS"), "{why}");
         }
     }
 }

@@ -16,7 +16,7 @@ pub type Knob = BTreeMap<String, i64>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The device does not run this kind of source.
-    #[error("its source is {0:?}, which this device does not run")]
+    #[error("its source is {0}, which this device does not run")]
     Target(Target),
     /// The device lacks an instruction-set feature, or it was refused.
     #[error("needs {0}, which this device lacks or was told to refuse")]

@@ -31,7 +31,7 @@ Examples:
   metallic synth qwen2.5-0.5b big.gguf -t q8_0  a model of a known shape, made on the spot
   metallic emulate --help                       test a Metal kernel, without a Mac
   metallic probe qwen2.5-0.5b                   which kernel is fastest, and how far from the limit
-  metallic report probe.json --html page.html   a page of what a probe measured, or what became slower since
+  metallic report probe.json --html page.html   a page of what a probe measured
   metallic lint kernel.metal                    find what Apple's compiler or GPU would refuse in it
 
 Without a command, `run` is meant: `metallic MODEL PROMPT` takes all flags of `metallic run`.
@@ -45,7 +45,11 @@ Exit codes:
 Environment:
   METALLIC_MODEL        the model where none is given
   FORCE_MATMUL_BACKEND  a variant of matmul, as --force matmul=...; auto forces nothing
-  SOFTMAX_BACKEND       the same for attention, which holds the softmax";
+  SOFTMAX_BACKEND       the same for attention, which holds the softmax
+  METALLIC_KERNELS      the folder that kernels and their manifests are read from, in place of those
+                        in the program (release builds) or in its source (development builds)
+
+Models run on the CPU; `probe` measures kernels on GPUs too. `metallic devices` lists what there is.";
 
 /// Runs language models from GGUF and safetensors files, on any CPU, at the speed of its memory.
 #[derive(Debug, Parser)]
@@ -97,7 +101,7 @@ pub enum Command {
     Lint(LintArgs),
     /// Make a page or a table of what `probe` measured, keep it, or say what became slower
     Report(ReportArgs),
-    /// List the devices there are, and why the others are refused
+    /// List the devices there are with what runs on each, and why the others are not available
     Devices(DevicesArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
@@ -209,4 +213,26 @@ fn logit_bias(text: &str) -> Result<(u32, f32), String> {
     let id = id.trim().parse().map_err(|_| format!("{id:?} is no token id"))?;
     let value: f32 = value.trim().parse().map_err(|_| format!("{value:?} is no number"))?;
     if value.is_nan() { Err("NaN is no bias".to_owned()) } else { Ok((id, value)) }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What clap fills lines up to where the terminal is wider.
+    const WIDTH: usize = 100;
+
+    #[test]
+    fn every_flag_has_help_and_no_line_of_it_is_broken() {
+        let mut program = super::command();
+        program.build();
+        let mut wrong = Vec::new();
+        for command in std::iter::once(&program).chain(program.get_subcommands()) {
+            let name = command.get_name();
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let long = after.lines().filter(|line| line.chars().count() > WIDTH);
+            wrong.extend(long.map(|line| format!("{name}: {line}")));
+            let silent = command.get_arguments().filter(|arg| arg.get_help().is_none());
+            wrong.extend(silent.map(|arg| format!("{name} {}: no help", arg.get_id())));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

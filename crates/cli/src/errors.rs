@@ -2,6 +2,7 @@
 
 use crate::interrupt::{self, Interrupted};
 use metallic_model::tokenizer::TokenizerError;
+use metallic_probe::history::HistoryError;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -59,7 +60,20 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         None.or_else(|| model_hint(cause.downcast_ref()?))
             .or_else(|| tokenizer_hint(cause.downcast_ref()?))
             .or_else(|| engine_hint(cause.downcast_ref()?))
+            .or_else(|| history_hint(cause.downcast_ref()?))
     })
+}
+
+fn history_hint(error: &HistoryError) -> Option<&'static str> {
+    match error {
+        HistoryError::Sqlite { .. } => Some(
+            "--history wants a file that `metallic probe --history` began, or a free name in a folder that is there",
+        ),
+        HistoryError::NoRun { known, .. } if known.is_empty() => {
+            Some("measure once without --compare: that begins the history")
+        }
+        _ => None,
+    }
 }
 
 fn tokenizer_hint(error: &TokenizerError) -> Option<&'static str> {

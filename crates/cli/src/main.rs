@@ -5,6 +5,7 @@ mod bench;
 mod clock;
 mod commands;
 mod errors;
+mod files;
 mod interrupt;
 mod npy;
 mod output;
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => e.format(&mut args::Cli::command()).exit(),
     };
+    if let Err(e) = metallic_kernels::contract::source::check_folder() {
+        return errors::report(&errors::Usage(e.to_string()).into());
+    }
     let cancel = match interrupt::install() {
         Ok(cancel) => cancel,
         Err(e) => return errors::report(&e),

@@ -9,6 +9,11 @@ pub fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(1 << 16, io::stdout().lock())
 }
 
+/// Characters in a line of standard output, where that is a terminal.
+pub fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
+}
+
 /// Prints a value as JSON, indented.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?)
@@ -48,6 +53,15 @@ impl Display for Bytes {
         }
         let text = if unit == "B" { format!("{value} B") } else { format!("{value:.2} {unit}") };
         f.pad(&text)
+    }
+}
+
+/// Things of a kind: `1 variant`, `2 variants`.
+pub struct Counted(pub usize, pub &'static str);
+
+impl Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
     }
 }
 
@@ -97,6 +111,19 @@ impl Table {
         self.columns.iter().enumerate().map(|(i, (name, _))| cell(i).max().unwrap_or(0).max(name.len())).collect()
     }
 
+    /// Drops columns, the first of `expendable` first, until a line has `width` characters at most or none is left to drop.
+    pub fn narrow(mut self, width: Option<usize>, expendable: &[&str]) -> Table {
+        for name in expendable {
+            let needed: usize = self.widths().iter().map(|w| w + 2).sum();
+            let at = self.columns.iter().position(|(column, _)| column == name);
+            if let Some(at) = at.filter(|_| width.is_some_and(|w| needed > w)) {
+                self.columns.remove(at);
+                self.rows.iter_mut().filter(|r| at < r.len()).for_each(|r| drop(r.remove(at)));
+            }
+        }
+        self
+    }
+
     /// Writes it with two spaces between columns.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let widths = self.widths();
@@ -135,5 +162,28 @@ fn pad(cell: &str, width: usize, align: Align) -> String {
     match align {
         Align::Left => format!("{cell:<width$}"),
         Align::Right => format!("{cell:>width$}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_as_narrow_as_it_can_be_made() {
+        let table = || {
+            let mut table = Table::new(&[("name", Align::Left), ("us", Align::Right), ("host", Align::Right)]);
+            table.row(["a".to_owned(), "1.00".to_owned(), "2.00".to_owned()]);
+            table
+        };
+        let lines = |width| {
+            let mut out = Vec::new();
+            table().narrow(width, &["host", "us"]).write(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(lines(None), "  name    us  host\n  a     1.00  2.00\n");
+        assert_eq!(lines(Some(18)), lines(None));
+        assert_eq!(lines(Some(17)), "  name    us\n  a     1.00\n");
+        assert_eq!(lines(Some(3)), "  name\n  a\n");
     }
 }

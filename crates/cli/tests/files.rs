@@ -17,6 +17,7 @@ fn every_command_has_help_with_what_it_needs() {
         "run",
         "chat",
         "bench",
+        "probe",
         "inspect",
         "tokenize",
         "quantize",
@@ -206,13 +207,38 @@ fn tokenize_agrees_with_published_ids() {
 }
 
 #[test]
-fn devices_names_the_processor_and_what_is_refused() {
+fn devices_names_every_device_or_why_it_is_not_there() {
     let report = json(&["devices", "--json", "--threads", "1", "--without", "avx"]);
-    assert_eq!(report["devices"][0]["threads"], 1);
-    let features = report["devices"][0]["features"].as_array().unwrap();
+    let (found, refused) = (report["devices"].as_array().unwrap(), report["refused"].as_array().unwrap());
+    let mut names: Vec<&str> = found.iter().chain(refused).map(|d| d["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["cpu", "cuda", "emulator", "metal"]);
+    assert_eq!((&found[0]["name"], &found[0]["threads"]), (&Value::from("cpu"), &Value::from(1)));
+    let features = found[0]["features"].as_array().unwrap();
     assert!(features.iter().all(|f| !f.as_str().unwrap().starts_with("avx")), "{features:?}");
-    assert!(report["refused"].as_array().unwrap().iter().all(|r| r["reason"].is_string()));
+    // What a CPU lacks are features of CPUs.
+    let lacking = found[0]["lacking"].as_object().unwrap();
+    assert!(lacking.contains_key("avx512f") && !lacking.contains_key("sm_80"), "{lacking:?}");
+    assert!(!lacking.contains_key("cublas"), "{lacking:?}");
+    for device in found {
+        assert!(device["commands"].as_array().unwrap().contains(&"probe".into()), "{device}");
+        let models = device["commands"].as_array().unwrap().contains(&"run".into());
+        assert_eq!(models, device["name"] == "cpu", "{device}");
+    }
+    assert!(
+        refused.iter().all(|r| !r["reason"].as_str().unwrap().contains("build") || r["name"] == "metal"),
+        "{refused:?}"
+    );
+    let text = ok(&["devices"]);
+    assert!(text.contains("\n  runs the kernels of run, chat, bench, logits, probe\n"), "{text}");
     fails(&["devices", "--threads", "0"], 1);
+}
+
+#[test]
+fn a_device_that_does_not_open_tells_its_own_reason() {
+    let out = common::metallic(&["devices"]).env("METALLIC_CLANG", "/nonexistent/clang").output().unwrap();
+    let said = text(&out.stdout);
+    assert!(out.status.success() && said.contains("emulator: not available: METALLIC_CLANG is"), "{said}");
 }
 
 #[test]

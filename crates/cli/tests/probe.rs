@@ -83,6 +83,70 @@ fn what_cannot_be_meant_is_an_error_that_helps() {
 }
 
 #[test]
+fn flags_that_would_do_nothing_are_wrong_usage() {
+    let small = |more: &[&str]| fails(&[&SMALL[..], more].concat(), 2);
+    assert!(fails(&["probe", "small-n", "--device", "cpu", "--tb"], 2).contains("--op"));
+    assert!(fails(&["probe", "--device", "cpu", "--op", "softmax", "--k", "8", "--bias"], 2).contains("has no --bias"));
+    assert!(small(&["--causal"]).contains("has no --causal"));
+    assert!(small(&["--m", "-4"]).contains("no size"));
+    assert!(small(&["--m", "0"]).contains("no size"));
+    assert!(small(&["--variants", "softmax/*"]).contains("takes no variant"));
+    assert!(small(&["--check", "--tuned", "x.json"]).contains("--tuned"));
+    assert!(small(&["--json", "-", "--csv", "-"]).contains("--json and --csv"));
+    let out = metallic(&[&SMALL[..], &["--variants", "gemv"]].concat()).env("MATMUL_BACKENDS", "mlx").output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("no variant of matmul takes part"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn kernels_are_read_from_a_folder_that_is_named_or_not_at_all() {
+    let folder = common::Folder::new();
+    let run = |kernels: &std::path::Path| {
+        metallic(&[&SMALL[..], &["--list"]].concat()).env("METALLIC_KERNELS", kernels).output().unwrap()
+    };
+    let out = run(&folder.path("missing"));
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("METALLIC_KERNELS names"), "{}", text(&out.stderr));
+    let op = folder.path("kernels/matmul");
+    std::fs::create_dir_all(&op).unwrap();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels/matmul/variants.json");
+    let manifest = std::fs::read_to_string(source).unwrap().replace("\"gemv\"", "\"renamed\"");
+    std::fs::write(op.join("variants.json"), manifest).unwrap();
+    let listed = text(&run(&folder.path("kernels")).stdout);
+    assert!(listed.contains("matmul/renamed/baseline") && !listed.contains("matmul/gemv/"), "{listed}");
+}
+
+#[test]
+fn what_cannot_be_written_is_said_before_anything_is_measured() {
+    let folder = common::Folder::new();
+    let path = |name: &str| folder.path(name).to_str().unwrap().to_owned();
+    for flag in ["--html", "--csv", "--json", "--history"] {
+        let out = metallic(&[&SMALL[..], &[flag, &path("missing/file")]].concat()).output().unwrap();
+        assert_eq!((out.status.code(), text(&out.stdout)), (Some(1), String::new()), "{flag}");
+        assert!(text(&out.stderr).contains("missing/file"), "{}", text(&out.stderr));
+    }
+    let out =
+        metallic(&[&SMALL[..], &["--sweep", "m=1:2", "--tuned", &path("missing/file")]].concat()).output().unwrap();
+    assert_eq!((out.status.code(), text(&out.stdout)), (Some(1), String::new()));
+    let huge = ["probe", "--device", "cpu", "--op", "matmul", "--m", "46000", "--n", "46000", "--k", "46000"];
+    if cfg!(target_os = "linux") && std::fs::read_to_string("/proc/meminfo").is_ok_and(|m| kilobytes(&m) < 60_000_000) {
+        assert!(fails(&huge, 1).contains("take a smaller shape"));
+    }
+    assert!(folder.files().is_empty(), "{:?}", folder.files());
+}
+
+fn kilobytes(meminfo: &str) -> u64 {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn tables_in_other_formats_have_standard_output_for_themselves() {
+    let out = ok(&[&SMALL[..], &["--check", "--variants", "cpu/plain", "--csv", "-"]].concat());
+    assert!(out.starts_with("device,") && out.lines().count() == 2, "{out}");
+}
+
+#[test]
 fn a_model_names_its_products() {
     let folder = common::Folder::new();
     let model = folder.model("tiny-llama", "f16");

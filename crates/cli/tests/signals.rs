@@ -37,3 +37,22 @@ fn waiting_for_input_ends_at_the_first_signal() {
         assert_eq!(interrupted(args), 130, "{args:?}");
     }
 }
+
+#[test]
+fn an_interrupted_probe_begins_no_history_and_writes_no_table() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name).to_str().unwrap().to_owned();
+    let (json, tuned) = (path("run.json"), path("tuned.json"));
+    let shape = ["probe", "--device", "cpu", "--no-roofline", "--op", "matmul", "--n", "256", "--k", "256", "--tb"];
+    let long = ["--rounds", "100000", "--json", &json];
+    assert_eq!(interrupted(&[&shape[..], &long, &["--history", &path("runs.sqlite")]].concat()), 130);
+    assert_eq!(interrupted(&[&shape[..], &long, &["--sweep", "m=1:64", "--tuned", &tuned]].concat()), 130);
+    assert!(!folder.path("tuned.json").exists());
+    if folder.path("run.json").exists() {
+        serde_json::from_slice::<serde_json::Value>(&std::fs::read(&json).unwrap()).unwrap();
+    }
+    if folder.path("runs.sqlite").exists() {
+        assert_eq!(common::ok(&["report", "--history", &path("runs.sqlite")]).lines().count(), 1);
+    }
+    assert!(folder.files().iter().all(|f| !f.contains(".part")), "{:?}", folder.files());
+}

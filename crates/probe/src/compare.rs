@@ -24,7 +24,7 @@ mod trimmed;
 
 use serde::{Deserialize, Serialize};
 
-pub use reports::{Cell, Change, CompareError, Comparison, State, compare};
+pub use reports::{Cell, Change, CompareError, Comparison, State, compare, same_device};
 
 /// How two series of rounds belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

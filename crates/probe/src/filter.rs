@@ -8,10 +8,12 @@ pub struct Filter(Vec<String>);
 
 /// A pattern that takes no variant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{pattern:?} takes no variant; families are {families}")]
+#[error("{pattern:?} takes no variant; {}families are {families}", near.as_ref().map_or(String::new(), |v| format!("{v:?} would take one; ")))]
 pub struct NoMatch {
     /// The pattern.
     pub pattern: String,
+    /// A pattern with that name and the family before it, where there is one.
+    pub near: Option<String>,
     /// What there is, as `op/family`.
     pub families: String,
 }
@@ -28,7 +30,8 @@ impl Filter {
                 let mut families: Vec<String> = variants.iter().map(|v| format!("{}/{}", v.op, v.family)).collect();
                 families.sort();
                 families.dedup();
-                return Err(NoMatch { pattern: pattern.clone(), families: families.join(", ") });
+                let near = variants.iter().find(|v| like(pattern, &v.name)).map(|v| format!("{}/{pattern}", v.family));
+                return Err(NoMatch { pattern: pattern.clone(), near, families: families.join(", ") });
             }
         }
         Ok(Filter(patterns.to_vec()))
@@ -97,6 +100,8 @@ mod tests {
         }
         let ops = [&metallic_kernels::matmul::OP];
         let wrong = Filter::new(&["cpuu".to_owned()], &ops).unwrap_err();
-        assert!(wrong.to_string().contains("matmul/ksplit"), "{wrong}");
+        assert!(wrong.to_string().contains("matmul/ksplit") && wrong.near.is_none(), "{wrong}");
+        let name = Filter::new(&["portable".to_owned()], &ops).unwrap_err();
+        assert!(name.to_string().contains("\"cpu/portable\" would take one"), "{name}");
     }
 }

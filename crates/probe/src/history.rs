@@ -28,12 +28,12 @@ const MIGRATIONS: [&str; 1] = [include_str!("history/1.sql")];
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// SQLite refuses.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Sqlite {
         /// The history's file.
         path: PathBuf,
-        /// SQLite's reason.
-        source: rusqlite::Error,
+        /// SQLite's words, which say twice what its own source says.
+        reason: rusqlite::Error,
     },
     /// What lies in the file is not what was put there.
     #[error("{path}: run {run} holds {what} that cannot be read: {source}")]
@@ -152,7 +152,7 @@ impl History {
     }
 
     fn with(path: &Path, connection: rusqlite::Result<Connection>) -> Result<History, HistoryError> {
-        let sqlite = |source| HistoryError::Sqlite { path: path.to_owned(), source };
+        let sqlite = |reason| HistoryError::Sqlite { path: path.to_owned(), reason };
         let mut history = History { path: path.to_owned(), connection: connection.map_err(sqlite)? };
         history.connection.execute_batch("PRAGMA foreign_keys = ON").map_err(sqlite)?;
         history.migrate()?;
@@ -161,7 +161,7 @@ impl History {
 
     fn sqlite(&self) -> impl Fn(rusqlite::Error) -> HistoryError + use<> {
         let path = self.path.clone();
-        move |source| HistoryError::Sqlite { path: path.clone(), source }
+        move |reason| HistoryError::Sqlite { path: path.clone(), reason }
     }
 
     fn migrate(&mut self) -> Result<(), HistoryError> {

@@ -47,6 +47,12 @@ pub enum SpecError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The file lists none.
+    #[error("{name} names no shape")]
+    Empty {
+        /// The file or spec.
+        name: String,
+    },
     /// A shape that cannot be.
     #[error("{name}: {shape}: {why}")]
     Shape {
@@ -186,6 +192,9 @@ impl Spec {
         let file: file::File =
             serde_json::from_str(text).map_err(|source| SpecError::Parse { name: name.to_owned(), source })?;
         let shapes: Vec<Shape> = file.shapes.iter().flat_map(|e| e.expand(act)).collect();
+        if shapes.is_empty() {
+            return Err(SpecError::Empty { name: name.to_owned() });
+        }
         let spec = Spec { name: name.to_owned(), about: file.about, shapes };
         spec.shapes.iter().try_for_each(|s| s.check(name))?;
         Ok(spec)
@@ -204,6 +213,19 @@ impl Shape {
                 .or_else(|| (!float(s.act)).then_some("x and y are f32 or f16")),
         };
         why.map_or(Ok(()), |why| Err(SpecError::Shape { name: name.to_owned(), shape: self.title(), why }))
+    }
+
+    /// Bytes of its operands, each counted once.
+    pub fn bytes(&self) -> u64 {
+        let of = |dtype: DType, elements: usize| (elements.div_ceil(dtype.block()) * dtype.block_bytes()) as u64;
+        match self {
+            Shape::Matmul(s) => {
+                let MatmulShape { m, n, k, batch, .. } = *s;
+                let stored = of(s.w, batch * n * k) * if s.gated { 2 } else { 1 };
+                stored + of(s.act, batch * m * k) + of(s.act, batch * m * n)
+            }
+            Shape::Softmax(s) => 2 * of(s.act, s.batch * s.m * s.k),
+        }
     }
 
     /// Name of the op.
@@ -329,6 +351,13 @@ mod tests {
     }
 
     #[test]
+    fn bytes_count_every_operand_once() {
+        let shape = MatmulShape { m: 2, n: 8, k: 32, w: DType::Q8_0, ..MatmulShape::default() };
+        assert_eq!(Shape::Matmul(shape).bytes(), 8 * 34 + 2 * 32 * 2 + 2 * 8 * 2);
+        assert_eq!(Shape::Matmul(MatmulShape { gated: true, ..shape }).bytes(), 2 * 8 * 34 + 2 * 32 * 2 + 2 * 8 * 2);
+    }
+
+    #[test]
     fn mistakes_are_errors() {
         let parse = |shape: &str| Spec::parse("s", &format!(r#"{{ "about": "-", "shapes": [{shape}] }}"#), DType::F16);
         assert!(
@@ -347,6 +376,11 @@ mod tests {
         ] {
             assert!(matches!(parse(bad), Err(SpecError::Shape { .. })), "{bad}");
         }
+        assert!(matches!(parse(""), Err(SpecError::Empty { .. })));
+        assert!(matches!(
+            parse(r#"{ "op": "matmul", "m": [], "n": 8, "k": 32, "tb": true }"#),
+            Err(SpecError::Empty { .. })
+        ));
         assert!(matches!(Spec::load("qwen", DType::F16), Err(SpecError::Unknown { .. })));
     }
 }

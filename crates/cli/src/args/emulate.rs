@@ -19,13 +19,13 @@ Example, on a file softmax.metal with
   metallic emulate softmax.metal --entry softmax --grid 8 --threads 128 \\
       --buffer 0=random:f32[8x1000] --buffer 1=out:f32[8x1000] --bytes 2=u32:1000 --save 1=y.npy
 
-A fault is printed with its class, file and line, the thread that met it, the bytes it is about and, for
-races, both places. Every schedule is repeatable: the seed that shows a fault is printed with it.
+A fault is printed with its class, file and line, the thread that met it, the bytes it is about and,
+for races, both places. Every schedule is repeatable: the seed that shows a fault is printed too.
 
 Exit codes: 0 no fault, 1 a fault (or the kernel does not compile), 2 wrong usage.
 
 Environment:
-  METALLIC_CLANG      the C++ compiler to use; else clang++ on the PATH, else the ziglang wheel of python3
+  METALLIC_CLANG      the C++ compiler to use; else clang++ on the PATH, else the ziglang wheel
   METALLIC_CACHE_DIR  where compiled kernels are kept";
 
 /// `emulate`.

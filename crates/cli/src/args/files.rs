@@ -64,7 +64,7 @@ Vectors (norms, biases) stay f32. Rows that are no whole blocks of the type beco
 
 Examples:
   metallic quantize model-f16.gguf model-q8_0.gguf q8_0
-  metallic quantize model-q8_0.gguf model-f16.gguf f16      back, to values as the blocks hold them";
+  metallic quantize model-q8_0.gguf model-f16.gguf f16     back, to values as the blocks hold them";
 
 /// `quantize`.
 #[derive(Args, Clone, Debug)]

@@ -4,18 +4,20 @@ use clap::Args;
 use std::path::PathBuf;
 
 const LINT_HELP: &str = "\
-Rules that need types run clang++ (14 or newer) over the source with real address spaces; without one they are refused, aloud, and
-the others still run. Nothing is executed, and no Metal is needed. `metallic lint --rules` lists the rules.
+Rules that need types run clang++ (14 or newer) over the source with real address spaces; without
+one they are refused, aloud, and the others still run. Nothing is executed, and no Metal is needed.
+`metallic lint --rules` lists the rules.
 
 --params names a JSON file with the structs that the host writes:
-  [{ \"name\": \"Params\", \"bytes\": 8, \"fields\": [{ \"name\": \"n\", \"type\": \"uint\", \"offset\": 0 }, ...] }, ...]
+  [{ \"name\": \"Params\", \"bytes\": 8,
+     \"fields\": [{ \"name\": \"n\", \"type\": \"uint\", \"offset\": 0 }, ...] }, ...]
 
 Exit codes: 0 nothing found, 1 something found, 2 a file that cannot be read or wrong usage.
 
 Examples:
   metallic lint kernels/*.metal -I include -D BN=32
   metallic lint softmax.metal --json | jq '.findings[] | .rule'
-  metallic lint --kernels                        the kernels of this program, with every set of knobs
+  metallic lint --kernels                       the kernels of this program, with every set of knobs
 
 Environment:
   METALLIC_CLANG  the clang++ to run";

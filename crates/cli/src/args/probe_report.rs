@@ -33,26 +33,28 @@ fn percent(text: &str) -> Result<f64, String> {
 
 const REPORT_HELP: &str = "\
 What --compare says of a variant on a problem:
-  SLOWER   the time grew by --threshold or more, and that much by chance has a probability of 1 % at most,
-           over the whole table: unchanged code raises any alarm in one comparison of a hundred
-  FASTER   the same, downwards
-  BROKE    it had a time and has none: a gap, a failed check, an impossible time
+  SLOWER     the time grew by --threshold or more, and that much by chance has a probability of 1 %
+             at most, over the whole table: unchanged code raises any alarm in one comparison of a
+             hundred
+  FASTER     the same, downwards
+  BROKE      it had a time and has none: a gap, a failed check, an impossible time
   the same   the interval of the change lies within the threshold
   unsure     neither can be shown: measure more rounds, or on a quieter machine
-Times of libraries tell how fast the machine itself is now, and are taken out. Runs of different devices, drivers or
-compilers are not compared. On a CPU two runs differ by a few percent because memory lies elsewhere; compare what
-was measured in one run where you can.
+Times of libraries tell how fast the machine itself is now, and are taken out. Runs of different
+devices, drivers or compilers are not compared. On a CPU two runs differ by a few percent because
+memory lies elsewhere; compare what was measured in one run where you can.
 
 Examples:
-  metallic report results/probe.json --html page.html               a page of a committed run
-  metallic report before.json after.json --html both.html           of two, one beside the other
-  metallic report results/*.json --history runs.sqlite              gather runs
-  metallic report --history runs.sqlite                             list them
+  metallic report results/probe.json --html page.html          a page of a committed run
+  metallic report before.json after.json --html both.html      of two, one beside the other
+  metallic report results/*.json --history runs.sqlite         gather runs
+  metallic report --history runs.sqlite                        list them
   metallic report --history runs.sqlite --run 3 --csv - | column -s, -t
-  metallic report after.json --compare before.json                  what became slower?
+  metallic report after.json --compare before.json             what became slower?
   metallic report after.json --compare last --history runs.sqlite
 
-Exit codes: 0 done, 1 something became slower or broke, or a file cannot be read, 2 wrong usage.";
+Exit codes: 0 done, 1 something became slower or broke, or a file cannot be read or written, 2 wrong
+usage, or a base of another device.";
 
 /// `report`.
 #[derive(Args, Clone, Debug)]

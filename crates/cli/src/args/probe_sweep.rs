@@ -15,7 +15,7 @@ pub struct ProbeSweepArgs {
     pub sweep: Option<Range>,
     /// Write the winners into this table, or into the device's own in this folder, from which kernels are then chosen; entries about
     /// the same problems are replaced
-    #[arg(long, value_name = "FILE", requires = "sweep")]
+    #[arg(long, value_name = "FILE", requires = "sweep", conflicts_with_all = ["check", "list"])]
     pub tuned: Option<PathBuf>,
 }
 

@@ -10,19 +10,20 @@ use super::probe_report::Sink;
 use crate::args::ProbeArgs;
 use crate::errors::Usage;
 use crate::interrupt::{self, Cancel};
-use crate::{clock, output, progress};
+use crate::output::Counted;
+use crate::{clock, files, output, progress};
 use anyhow::Context;
 use device::Opened;
 use environment::Environment;
 use metallic_kernels::OPS;
-use metallic_kernels::contract::Variant;
+use metallic_kernels::contract::{Op, Variant};
 use metallic_probe::filter::Filter;
 use metallic_probe::measure::{Lab, Settings, Step};
 use metallic_probe::problem::Problem;
 use metallic_probe::record::{Header, Outcome, Report, SCHEMA};
 use metallic_probe::roofline::Ceiling;
 use metallic_probe::spec::Shape;
-use std::path::Path;
+use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -36,26 +37,32 @@ const SEED: u64 = 42;
 pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     let environment = Environment::read()?;
     let opened = device::open(args)?;
-    let filter = Filter::new(&args.variants, OPS).map_err(|e| Usage(e.to_string()))?;
-    let takes = |v: &Variant| filter.takes(v) && environment.takes(v);
     let shapes = shapes::asked_for(args, &opened)?;
+    let ops = ops(&shapes);
+    let filter = Filter::new(&args.variants, if ops.is_empty() { OPS } else { &ops });
+    let filter = filter.map_err(|e| Usage(e.to_string()))?;
+    let takes = |v: &Variant| filter.takes(v) && environment.takes(v);
+    anyone(&ops, &takes)?;
+    let table = standard_output(args)?;
     if args.list || environment.lists_only() {
-        return list(&shapes, &opened, &takes, args.all);
+        return list((&shapes, &ops), &opened, &takes, args.all);
     }
-    if cfg!(debug_assertions) && opened.is_cpu() {
-        output::note("this is a development build: times of native code are not those of a release");
-    }
+    shapes::fit(&shapes, &opened)?;
     let start = Instant::now();
     let mut report = Report { header: header(&opened), roofline: None, problems: Vec::new() };
     let sink = Sink::open(&args.report, &report.header)?;
+    args.json.as_deref().map_or(Ok(()), files::writable)?;
+    sweep::prepare(&report.header, &args.sweep)?;
     let timed = !args.check && opened.has_clock();
+    if timed && cfg!(debug_assertions) && opened.is_cpu() {
+        output::note("this is a development build: times of native code are not those of a release");
+    }
     let mut ceiling = if timed && !args.no_roofline { device::ceiling(&opened, args)? } else { None };
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
     if args.roofline && report.roofline.is_none() {
         return Err(Usage(format!("{} has no clock to measure limits with", opened.device.name())).into());
     }
-    let quiet = args.jsonl || args.json.as_deref() == Some(Path::new("-"));
-    if !quiet {
+    if table {
         table::head(&report)?;
     }
     let settings = Settings {
@@ -75,7 +82,7 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
         bar.clear();
         if args.jsonl {
             output::json_line(&found)?;
-        } else if !quiet {
+        } else if table {
             table::problem(&found, args.gaps)?;
         }
         Ok(found)
@@ -100,16 +107,20 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
     report.roofline = ceiling.as_ref().map(|c| c.roofline().clone());
     report.header.seconds = start.elapsed().as_secs_f64();
     report.header.conditions.extend(opened.condition());
-    if !quiet && !args.roofline {
+    if table && !args.roofline {
         table::foot(&report)?;
     }
-    if !quiet {
+    if table {
         sweep::print(&sweeps)?;
     }
     json(&report, args)?;
+    if interrupt::check(cancel).is_err() {
+        // What was measured may be looked at; what is not whole is nothing to choose by or to compare with.
+        sink.show(std::slice::from_ref(&report))?;
+    }
+    interrupt::check(cancel)?;
     sweep::write(&sweeps, &report.header, &args.sweep)?;
     let emitted = sink.emit(std::slice::from_ref(&report))?;
-    interrupt::check(cancel)?;
     verdict(&report)?;
     emitted.judge()
 }
@@ -118,11 +129,43 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
 fn json(report: &Report, args: &ProbeArgs) -> anyhow::Result<()> {
     match args.json.as_deref() {
         None => Ok(()),
-        Some(path) if path == Path::new("-") => output::json(report),
-        Some(path) => {
-            let text = serde_json::to_string_pretty(report)?;
-            std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+        Some(path) if files::is_stdout(path) => output::json(report),
+        Some(path) => files::write(path, |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(report)?)?)),
+    }
+}
+
+/// The ops of shapes, each once.
+fn ops(shapes: &[Shape]) -> Vec<&'static Op> {
+    let mut ops: Vec<&'static Op> = Vec::new();
+    for op in shapes.iter().filter_map(|s| metallic_kernels::op(s.op())) {
+        if !ops.iter().any(|known| known.name == op.name) {
+            ops.push(op);
         }
+    }
+    ops
+}
+
+/// Fails where no variant takes part.
+fn anyone(ops: &[&'static Op], takes: &dyn Fn(&Variant) -> bool) -> anyhow::Result<()> {
+    for op in ops {
+        if op.variants()?.iter().any(takes) {
+            return Ok(());
+        }
+    }
+    let names: Vec<&str> = ops.iter().map(|op| op.name).collect();
+    let why = format!("no variant of {} takes part; loosen --variants or MATMUL_BACKENDS", names.join(" and "));
+    if ops.is_empty() { Ok(()) } else { Err(Usage(why).into()) }
+}
+
+/// Whether standard output gets the tables. Two formats in one stream could not be read.
+fn standard_output(args: &ProbeArgs) -> Result<bool, Usage> {
+    let files = [("--json", &args.json), ("--csv", &args.report.csv), ("--html", &args.report.html)];
+    let named = files.iter().filter(|(_, file)| file.as_deref().is_some_and(files::is_stdout)).map(|(flag, _)| *flag);
+    let taken: Vec<&str> = args.jsonl.then_some("--jsonl").into_iter().chain(named).collect();
+    match taken[..] {
+        [] => Ok(true),
+        [_] => Ok(false),
+        _ => Err(Usage(format!("{} cannot both go to standard output; name a file", taken.join(" and ")))),
     }
 }
 
@@ -139,7 +182,13 @@ fn verdict(report: &Report) -> anyhow::Result<()> {
     }
     anyhow::ensure!(
         failed + impossible == 0,
-        "{failed} failed, and {impossible} have a time that cannot be true; the table says why"
+        "{}; the table says why",
+        [(failed, "failed"), (impossible, "with a time that cannot be true")]
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", Counted(*count, "variant")))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     Ok(())
 }
@@ -182,16 +231,18 @@ fn show(bar: &progress::Bar, step: Step, (problem, of): (usize, usize), timed: b
 }
 
 /// What would run.
-fn list(shapes: &[Shape], opened: &Opened, takes: &dyn Fn(&Variant) -> bool, all: bool) -> anyhow::Result<()> {
-    use std::io::Write;
+fn list(
+    (shapes, ops): (&[Shape], &[&'static Op]),
+    opened: &Opened,
+    takes: &dyn Fn(&Variant) -> bool,
+    all: bool,
+) -> anyhow::Result<()> {
     let mut out = output::stdout();
     writeln!(out, "{}: {}", opened.device.name(), opened.device.describe())?;
-    let mut ops: Vec<&str> = shapes.iter().map(Shape::op).collect();
-    ops.dedup();
     for shape in shapes {
         writeln!(out, "  {}", shape.title())?;
     }
-    for op in ops.iter().filter_map(|name| metallic_kernels::op(name)) {
+    for op in ops {
         for v in op.variants()?.iter().filter(|v| takes(v)) {
             let targets = &opened.device.limits().targets;
             let why = match () {

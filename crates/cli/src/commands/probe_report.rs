@@ -2,14 +2,15 @@
 
 use crate::args::{ProbeReportArgs, ReportArgs};
 use crate::errors::Usage;
+use crate::files;
 use crate::output::{self, Align, Table};
 use anyhow::Context;
-use metallic_probe::compare::{Comparison, Rule, compare};
+use metallic_ops::tuned;
+use metallic_probe::compare::{Comparison, Rule, compare, same_device};
 use metallic_probe::history::{self, History, Which};
 use metallic_probe::record::{Header, Report};
 use metallic_probe::report::{csv, html};
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// Where reports go, opened before anything is measured: what cannot be had is said at once.
@@ -39,20 +40,32 @@ impl Emitted {
 impl Sink<'_> {
     /// Opens the history and finds the base for a run that begins with this header.
     pub fn open<'a>(args: &'a ProbeReportArgs, header: &Header) -> anyhow::Result<Sink<'a>> {
+        for path in [&args.html, &args.csv].into_iter().flatten() {
+            files::writable(path)?;
+        }
         let history = args.history.as_deref().map(History::open).transpose()?;
         let base = args.compare.as_deref().map(|text| base(text, header, history.as_ref())).transpose()?;
+        if let Some(base) = &base {
+            same_device(&base.header, header).map_err(|e| Usage(e.to_string()))?;
+        }
         Ok(Sink { args, history, base })
     }
 
-    /// Writes reports wherever the flags say, and compares the first with the base. The comparison is told on standard error:
-    /// standard output may be another format's.
-    pub fn emit(self, reports: &[Report]) -> anyhow::Result<Emitted> {
+    /// Writes the page and the table.
+    pub fn show(&self, reports: &[Report]) -> anyhow::Result<()> {
         if let Some(path) = &self.args.html {
             write(path, |out| Ok(out.write_all(html::page(reports)?.as_bytes())?))?;
         }
         if let Some(path) = &self.args.csv {
             write(path, |out| Ok(csv::write(reports, out)?))?;
         }
+        Ok(())
+    }
+
+    /// Writes reports wherever the flags say, and compares the first with the base. The comparison is told on standard error:
+    /// standard output may be another format's.
+    pub fn emit(self, reports: &[Report]) -> anyhow::Result<Emitted> {
+        self.show(reports)?;
         if let (Some(mut history), Some(path)) = (self.history, &self.args.history) {
             for report in reports {
                 let run = history.add(report)?;
@@ -69,6 +82,9 @@ impl Sink<'_> {
 
 /// The report that `text` names: a file, or a run of the history.
 fn base(text: &str, header: &Header, history: Option<&History>) -> anyhow::Result<Report> {
+    if text.is_empty() {
+        return Err(Usage("--compare wants a JSON file, `last`, the number of a run, or a commit".to_owned()).into());
+    }
     let path = Path::new(text);
     if path.is_file() {
         let mut reports = history::read(path)?;
@@ -87,27 +103,30 @@ fn base(text: &str, header: &Header, history: Option<&History>) -> anyhow::Resul
 
 /// Writes a file, or standard output for `-`.
 fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    if path == Path::new("-") {
-        let mut out = output::stdout();
-        content(&mut out)?;
-        return Ok(out.flush()?);
+    if !files::is_stdout(path) {
+        return files::write(path, content);
     }
-    let write = || {
-        let mut out = BufWriter::new(File::create(path)?);
-        content(&mut out)?;
-        Ok::<_, anyhow::Error>(out.flush()?)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    let mut out = output::stdout();
+    content(&mut out)?;
+    Ok(out.flush()?)
 }
 
 /// Takes reports from files and the history, and does with them what `probe` does with its own.
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
+    let asked = &args.report;
     let mut reports = Vec::new();
     for file in &args.files {
         reports.extend(history::read(file)?);
     }
-    if let Some(path) = &args.report.history {
-        if reports.is_empty() && args.run.is_empty() {
+    if let Some(path) = &asked.history {
+        if args.files.is_empty() {
+            known(path)?;
+        }
+        if args.files.is_empty() && args.run.is_empty() {
+            if asked.html.is_some() || asked.csv.is_some() || asked.compare.is_some() {
+                let why = "which runs of the history? Give --run N; `metallic report --history FILE` lists them";
+                return Err(Usage(why.to_owned()).into());
+            }
             return list(path);
         }
         let history = History::open(path)?;
@@ -115,7 +134,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
             reports.push(history.load(*run)?);
         }
     }
-    let asked = &args.report;
+    let stdout = [&asked.html, &asked.csv].into_iter().flatten().filter(|path| files::is_stdout(path)).count();
+    if stdout > 1 {
+        return Err(Usage("--html and --csv cannot both go to standard output; name a file".to_owned()).into());
+    }
     if asked.html.is_none() && asked.csv.is_none() && asked.history.is_none() && asked.compare.is_none() {
         return Err(
             Usage("nothing to do with the reports: give --html, --csv, --history or --compare".to_owned()).into()
@@ -128,13 +150,18 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     Sink::open(asked, &first.header)?.emit(&reports)?.judge()
 }
 
-/// The runs of a history.
-fn list(path: &Path) -> anyhow::Result<()> {
+/// Fails where there is no history.
+fn known(path: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         path.is_file(),
         "{} does not exist; `metallic report FILE --history {0}` begins it",
         path.display()
     );
+    Ok(())
+}
+
+/// The runs of a history.
+fn list(path: &Path) -> anyhow::Result<()> {
     let runs = History::open(path)?.runs()?;
     let mut table = Table::new(&[
         ("run", Align::Right),
@@ -147,7 +174,7 @@ fn list(path: &Path) -> anyhow::Result<()> {
     ]);
     for r in runs {
         let numbers = [r.problems.to_string(), r.measured.to_string()];
-        let words = [r.run.to_string(), r.started, r.commit, r.description];
+        let words = [r.run.to_string(), r.started, r.commit, tuned::model(&r.description).to_owned()];
         table.row(words.into_iter().chain(numbers).chain([r.command]));
     }
     let mut out = output::stdout();

@@ -44,7 +44,8 @@ impl Drop for Folder {
 /// The program with nothing of the caller's environment that would change what it does.
 pub fn metallic(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_metallic"));
-    for name in ["METALLIC_MODEL", "FORCE_MATMUL_BACKEND", "SOFTMAX_BACKEND"] {
+    let others = ["METALLIC_MODEL", "METALLIC_KERNELS", "FORCE_MATMUL_BACKEND", "SOFTMAX_BACKEND"];
+    for name in others.iter().chain(&["MATMUL_BACKENDS", "MATMUL_BENCH_ITERS", "METAL_RUN"]) {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

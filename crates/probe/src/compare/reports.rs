@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::machine::Machine;
 use super::{Pairing, Rule, Shift, Verdict, adjust, shift};
-use crate::record::{Entry, Measured, Outcome, Problem, Report, Times};
+use crate::record::{Entry, Header, Measured, Outcome, Problem, Report, Times};
 
 /// Why two reports cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// Times of different devices, drivers or compilers.
     #[error(
-        "the runs are of different devices, and their times say nothing about the code: base {base:?}, new {new:?}"
+        "the runs are of different devices, and their times say nothing about the code: base {base:?}, new {new:?}; \
+         compare with a run of this device"
     )]
     Device {
         /// Description of the base's device.
@@ -121,16 +122,23 @@ pub(super) fn times(entry: &Entry) -> Option<&Measured> {
     }
 }
 
+/// Fails where times of the two runs say nothing about the code.
+///
+/// # Errors
+/// [`CompareError::Device`].
+pub fn same_device(base: &Header, new: &Header) -> Result<(), CompareError> {
+    if (&base.device, &base.description) == (&new.device, &new.description) {
+        return Ok(());
+    }
+    Err(CompareError::Device { base: base.description.clone(), new: new.description.clone() })
+}
+
 /// Compares `new` with `base`.
 ///
 /// # Errors
 /// Reports of different devices, or without a common measurement.
 pub fn compare(base: &Report, new: &Report, rule: &Rule) -> Result<Comparison, CompareError> {
-    let device = |r: &Report| (r.header.device.clone(), r.header.description.clone());
-    if device(base) != device(new) {
-        let (base, new) = (base.header.description.clone(), new.header.description.clone());
-        return Err(CompareError::Device { base, new });
-    }
+    same_device(&base.header, &new.header)?;
     let before: HashMap<Id<'_>, &Entry> = entries(base).map(|(id, _, e)| (id, e)).collect();
     let after: HashMap<Id<'_>, &Entry> = entries(new).map(|(id, _, e)| (id, e)).collect();
     let machine = Machine::of(&before, &after, rule);

@@ -9,7 +9,10 @@ use super::{MatmulShape, Shape, SoftmaxShape};
 
 /// One value or several.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a value or a list of values: sizes are whole numbers, types are names such as \"f16\" and \"q8_0\""
+)]
 enum Many<T> {
     One(T),
     List(Vec<T>),

@@ -67,6 +67,16 @@ impl Opened {
         !matches!(self.kind, ProbeDevice::Emulator | ProbeDevice::Fast)
     }
 
+    /// How often this machine's own memory holds a problem's operands at least: as they are made and packed, and, where kernels run in
+    /// it, in two banks of two layouts.
+    pub fn copies(&self) -> u64 {
+        match self.kind {
+            ProbeDevice::Cpu => 6,
+            ProbeDevice::Emulator | ProbeDevice::Fast => 3,
+            ProbeDevice::Cuda | ProbeDevice::Metal => 2,
+        }
+    }
+
     /// Type of activations that engines have on it.
     pub fn act(&self) -> DType {
         if self.is_cpu() { DType::F32 } else { DType::F16 }

@@ -23,7 +23,8 @@ impl Environment {
     /// A value that means nothing, with those that would.
     pub fn read() -> anyhow::Result<Environment> {
         let known: Vec<String> = matmul::OP.variants()?.into_iter().map(|v| v.family).collect();
-        Ok(parse(&known, |name| std::env::var(name).ok())?)
+        // What is no UTF-8 is no value either, and is named as one.
+        Ok(parse(&known, |name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))?)
     }
 
     /// Whether a variant takes part.

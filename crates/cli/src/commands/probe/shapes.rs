@@ -1,11 +1,14 @@
 //! What `probe` was asked to measure.
 
 use super::device::Opened;
-use crate::args::{ProbeArgs, ProbeOp};
+use crate::args::{ProbeArgs, ProbeOp, ShapeArgs};
 use crate::errors::Usage;
+use crate::output::Bytes;
 use crate::{commands, output};
 use metallic_engine::{Explained, Options, explain};
+use metallic_kernels::DType;
 use metallic_kernels::contract::Flags;
+use metallic_kernels::elementwise::Activation;
 use metallic_probe::spec::{MatmulShape, Shape, SoftmaxShape, Spec, SpecError};
 use std::collections::BTreeMap;
 
@@ -36,6 +39,13 @@ fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<
     let s = &args.shape;
     let act = s.act.unwrap_or(opened.act());
     let mut list = Vec::new();
+    if let (Some(op), Some(flag)) = (s.op, foreign(s)) {
+        let takes = match op {
+            ProbeOp::Matmul => "it takes every other flag of shapes",
+            ProbeOp::Softmax => "it takes --m, --k, --batch, --act and --causal",
+        };
+        return Err(Usage(format!("--op {} has no {flag}; {takes}", name(op))).into());
+    }
     match s.op {
         None => {}
         Some(ProbeOp::Matmul) if s.n.is_empty() => return Err(Usage("matmul needs --n".to_owned()).into()),
@@ -68,6 +78,54 @@ fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<
     }
     list.iter().try_for_each(|shape| shape.check("the command line")).map_err(usage)?;
     Ok(list)
+}
+
+fn name(op: ProbeOp) -> &'static str {
+    match op {
+        ProbeOp::Matmul => "matmul",
+        ProbeOp::Softmax => "softmax",
+    }
+}
+
+/// A flag of the command line that its op does not have.
+fn foreign(s: &ShapeArgs) -> Option<&'static str> {
+    let products = [
+        ("--n", !s.n.is_empty()),
+        ("--w", s.w != [DType::F16]),
+        ("--ta", s.ta),
+        ("--tb", s.tb),
+        ("--bias", s.bias),
+        ("--activation", s.activation != Activation::Identity),
+        ("--alpha", s.alpha != 1.0),
+        ("--beta", s.beta != 0.0),
+    ];
+    match s.op? {
+        ProbeOp::Matmul => s.causal.then_some("--causal"),
+        ProbeOp::Softmax => products.iter().find(|(_, set)| *set).map(|(flag, _)| *flag),
+    }
+}
+
+/// Fails where data of a shape would not fit into this machine's memory, as far as the system tells how much there is.
+pub fn fit(shapes: &[Shape], opened: &Opened) -> anyhow::Result<()> {
+    let Some(free) = available() else { return Ok(()) };
+    for shape in shapes {
+        let needed = shape.bytes().saturating_mul(opened.copies());
+        anyhow::ensure!(
+            needed <= free,
+            "{}: its data would take {} of memory, and {} are free here; take a smaller shape",
+            shape.title(),
+            Bytes(needed),
+            Bytes(free)
+        );
+    }
+    Ok(())
+}
+
+/// Bytes that programs may still take; `None` where the system does not tell.
+fn available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// What was asked for cannot be meant.

@@ -2,7 +2,7 @@
 
 use crate::args::{ProbeSweepArgs, Range};
 use crate::errors::Usage;
-use crate::output;
+use crate::{files, output};
 use anyhow::Context;
 use metallic_kernels::contract::Key;
 use metallic_ops::tuned::{self, Table};
@@ -11,7 +11,7 @@ use metallic_probe::record::{Header, Outcome, Problem};
 use metallic_probe::spec::Shape;
 use metallic_probe::sweep::{Axis, Settings, Sweep, run};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Sweeps every shape.
 pub fn all(
@@ -78,6 +78,16 @@ pub fn print(sweeps: &[Sweep]) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// Fails where the table that the flags name could not be written.
+pub fn prepare(header: &Header, args: &ProbeSweepArgs) -> anyhow::Result<()> {
+    args.tuned.as_deref().map_or(Ok(()), |path| files::writable(&table_of(path, header)))
+}
+
+/// The table at `path`, or the device's own in this folder.
+fn table_of(path: &Path, header: &Header) -> PathBuf {
+    if path.is_dir() { path.join(tuned::file_name(&header.device, &header.description)) } else { path.to_owned() }
+}
+
 /// Writes the winners into the table that the flags name.
 pub fn write(sweeps: &[Sweep], header: &Header, args: &ProbeSweepArgs) -> anyhow::Result<()> {
     let Some(path) = args.tuned.as_deref() else { return Ok(()) };
@@ -88,8 +98,7 @@ pub fn write(sweeps: &[Sweep], header: &Header, args: &ProbeSweepArgs) -> anyhow
         "{} is not written: {untrue} times cannot be true, and one may be a winner's",
         path.display()
     );
-    let path =
-        if path.is_dir() { path.join(tuned::file_name(&header.device, &header.description)) } else { path.to_owned() };
+    let path = table_of(path, header);
     let newer = Table {
         header: tuned::Header {
             schema: tuned::SCHEMA,
@@ -103,7 +112,7 @@ pub fn write(sweeps: &[Sweep], header: &Header, args: &ProbeSweepArgs) -> anyhow
         entries: sweeps.iter().flat_map(Sweep::entries).collect(),
     };
     let table = merged(&path, newer)?;
-    std::fs::write(&path, table.text()?).with_context(|| format!("cannot write {}", path.display()))?;
+    files::write(&path, |out| Ok(out.write_all(table.text()?.as_bytes())?))?;
     output::note(format!("{}: {} entries", path.display(), table.entries.len()));
     Ok(())
 }

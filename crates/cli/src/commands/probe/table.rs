@@ -1,7 +1,7 @@
 //! `probe`'s tables.
 
-use crate::output::{self, Align, Table};
-use metallic_probe::record::{Entry, Measured, Outcome, Problem, Report, Roofline};
+use crate::output::{self, Align, Counted, Table};
+use metallic_probe::record::{Entry, Measured, Outcome, Problem, Report, Roofline, Times};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -15,6 +15,9 @@ const COLUMNS: [(&str, Align); 8] = [
     ("host us", Align::Right),
     ("check", Align::Left),
 ];
+
+/// What a narrow terminal goes without, in this order; every record has all of it.
+const EXPENDABLE: [&str; 5] = ["host us", "check", "95 %", "hot us", "to library"];
 
 /// The device and its limits.
 pub fn head(report: &Report) -> anyhow::Result<()> {
@@ -60,7 +63,7 @@ pub fn problem(p: &Problem, gaps: bool) -> anyhow::Result<()> {
             table.row([
                 format!("{mark}{}", e.variant),
                 format!("{:.2}", m.cold.median_us),
-                format!("{:.2}-{:.2}", m.cold.low_us, m.cold.high_us),
+                interval(&m.cold),
                 format!("{:.2}", m.hot.median_us),
                 part,
                 vendor.map_or("-".to_owned(), |us| format!("{:.2}x", us / m.cold.median_us)),
@@ -68,11 +71,16 @@ pub fn problem(p: &Problem, gaps: bool) -> anyhow::Result<()> {
                 format!("{:.3} of budget", m.check.worst),
             ]);
         }
-        table.write(&mut out)?;
+        table.narrow(output::width(), &EXPENDABLE).write(&mut out)?;
     }
     rest(p, gaps, &mut out)?;
     out.flush()?;
     Ok(())
+}
+
+/// The interval of the median; one round has none.
+fn interval(times: &Times) -> String {
+    if times.rounds.len() == 1 { "1 round".to_owned() } else { format!("{:.2}-{:.2}", times.low_us, times.high_us) }
 }
 
 /// What was checked alone, what failed, and what did not run.
@@ -91,7 +99,11 @@ fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
         }
     }
     if checked > 0 {
-        writeln!(out, "  {checked} variants passed the check, the largest error {worst:.3} of what is allowed")?;
+        writeln!(
+            out,
+            "  {} passed the check, the largest error {worst:.3} of what is allowed",
+            Counted(checked, "variant")
+        )?;
     }
     if gaps {
         for (reason, variants) in &reasons {
@@ -101,9 +113,9 @@ fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
         let count: usize = reasons.values().map(Vec::len).sum();
         let mut common: Vec<(usize, &str)> = reasons.iter().map(|(reason, list)| (list.len(), *reason)).collect();
         common.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count} {reason}")).collect();
-        let more = if common.len() > 2 { ", ..." } else { "" };
-        writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join(", "))?;
+        let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count}: {reason}")).collect();
+        let more = if common.len() > 2 { "; ..." } else { "" };
+        writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join("; "))?;
     }
     Ok(())
 }
@@ -131,11 +143,11 @@ pub fn foot(report: &Report) -> anyhow::Result<()> {
         let ahead = ratios.iter().filter(|r| **r > 1.0).count();
         writeln!(
             out,
-            "against the fastest library, cold: {mean:.2}x (geometric mean), ahead on {ahead} of {} problems",
-            ratios.len()
+            "against the fastest library, cold: {mean:.2}x (geometric mean), ahead on {ahead} of {}",
+            Counted(ratios.len(), "problem")
         )?;
     }
-    writeln!(out, "{} problems in {:.1} s", report.problems.len(), report.header.seconds)?;
+    writeln!(out, "{} in {:.1} s", Counted(report.problems.len(), "problem"), report.header.seconds)?;
     out.flush()?;
     Ok(())
 }
