@@ -12,28 +12,15 @@ struct Tile {
     uint4 w[UNROLL][BN];
 };
 
-// Where the rows of a threadgroup's outputs begin. Past the last output, the last row is read again: nothing comes of it.
-struct RowsOf {
-    device const uint4 *begin[BN];
-};
-
-inline RowsOf rows_of(device const half *w, uint first, constant MatmulParams &p) {
-    RowsOf rows;
-#pragma unroll
-    for (uint b = 0; b < BN; ++b) {
-        rows.begin[b] = (device const uint4 *)(w + ulong(min(first + b, p.n - 1)) * p.k);
-    }
-    return rows;
-}
-
-// Past the last eight elements, those are read again.
-inline Tile load_tile(RowsOf rows, uint c, uint eights) {
+// Past the last output, the last row is read again; past the last eight elements, those: nothing comes of either.
+inline Tile load_tile(device const half *w, uint first, constant MatmulParams &p, uint c, uint eights) {
     Tile tile;
 #pragma unroll
     for (uint u = 0; u < UNROLL; ++u) {
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
-            tile.w[u][b] = load_once(rows.begin[b] + min(c + u * THREADS, eights - 1));
+            device const half *row = w + ulong(min(first + b, p.n - 1)) * p.k;
+            tile.w[u][b] = load_once((device const uint4 *)row + min(c + u * THREADS, eights - 1));
         }
     }
     return tile;
@@ -55,13 +42,11 @@ template <typename T>
     const uint r = group.y, first = group.x * BN;
     const uint eights = loads_wide(p.k, p.ldx) ? p.k / 8 : 0;
 
-    const RowsOf from = rows_of(w, first, p);
-
     // The first weights are on their way before anything else is known.
     Tile tile = {};
     uint c = thread_index;
     if (eights > 0) {
-        tile = load_tile(from, c, eights);
+        tile = load_tile(w, first, p, c, eights);
     }
     inputs_ready();
     // The first row need not wait for the row count: it is there, and only its result is left out where there are no rows.
@@ -94,14 +79,14 @@ template <typename T>
         }
         c += UNROLL * THREADS;
         if (c < eights) {
-            tile = load_tile(from, c, eights);
+            tile = load_tile(w, first, p, c, eights);
         }
     }
     for (uint i = 8 * eights + thread_index; i < p.k; i += THREADS) {
         const float xi = float(xr[i]);
 #pragma unroll
         for (uint b = 0; b < BN; ++b) {
-            sum[b].x = fma(xi, float(((device const half *)from.begin[b])[i]), sum[b].x);
+            sum[b].x = fma(xi, float(w[ulong(min(first + b, p.n - 1)) * p.k + i]), sum[b].x);
         }
     }
 
