@@ -72,12 +72,15 @@ pub fn folder() -> Option<&'static Path> {
     FOLDER.get_or_init(|| named().or_else(tree)).as_deref()
 }
 
-/// The text of a file below the kernels folder, such as `msl/simd.h`; `None` where there is none.
+/// The text of a file below the kernels folder, such as `msl/simd.h`; `None` where there is none. Where [`folder`] has the file's own
+/// folder, nothing of it comes from what the build embedded.
 pub fn read(path: &str) -> Option<Cow<'static, str>> {
     let inside = Path::new(path).components().all(|c| matches!(c, Component::Normal(_)));
-    let text = folder().filter(|_| inside).and_then(|f| std::fs::read_to_string(f.join(path)).ok());
-    let embedded = || EMBEDDED.iter().find(|(name, _)| *name == path).map(|(_, text)| Cow::Borrowed(*text));
-    text.map(Cow::Owned).or_else(embedded)
+    let beside = |f: &Path| f.join(path).parent().is_some_and(Path::is_dir);
+    match folder().filter(|f| inside && beside(f)) {
+        Some(folder) => std::fs::read_to_string(folder.join(path)).ok().map(Cow::Owned),
+        None => EMBEDDED.iter().find(|(name, _)| *name == path).map(|(_, text)| Cow::Borrowed(*text)),
+    }
 }
 
 /// What `#include "name"` in the file `from` means: a file beside it, else one of the shared headers in `msl/`, else a path below
