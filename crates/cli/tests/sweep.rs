@@ -73,3 +73,19 @@ fn a_sweep_whose_ends_are_no_shapes_is_an_error() {
     assert_eq!(out.status.code(), Some(2), "{told}");
     assert!(told.contains("k is no multiple of the blocks of w"), "{told}");
 }
+
+#[test]
+fn what_a_sweep_goes_along_needs_no_value_of_its_own() {
+    let run = |more: &[&str]| {
+        let common = ["probe", "--device", "cpu", "--threads", "1", "--no-roofline", "--rounds", "2"];
+        output(&common.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let out = run(&["--op", "softmax", "--m", "2", "--sweep", "k=8:32", "--act", "f32"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("softmax m=2"), "{}", text(&out.stdout));
+    for (shape, missing) in [(["--op", "matmul", "--k", "64"], "--n"), (["--op", "matmul", "--n", "64"], "--k")] {
+        let out = run(&shape);
+        assert_eq!(out.status.code(), Some(2));
+        assert!(text(&out.stderr).contains(&format!("matmul needs {missing}")), "{}", text(&out.stderr));
+    }
+}

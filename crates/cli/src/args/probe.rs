@@ -121,7 +121,7 @@ pub enum ProbeDevice {
 #[command(next_help_heading = "Shape")]
 pub struct ShapeArgs {
     /// The op
-    #[arg(long, value_enum, requires = "k")]
+    #[arg(long, value_enum)]
     pub op: Option<ProbeOp>,
     /// Rows
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", requires = "op", value_parser = size, allow_negative_numbers = true)]

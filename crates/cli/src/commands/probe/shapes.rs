@@ -10,6 +10,7 @@ use metallic_kernels::DType;
 use metallic_kernels::contract::Flags;
 use metallic_kernels::elementwise::Activation;
 use metallic_probe::spec::{MatmulShape, Shape, SoftmaxShape, Spec, SpecError};
+use metallic_probe::sweep::Axis;
 use std::collections::BTreeMap;
 
 /// Every shape, each once, in the order that it was asked for.
@@ -46,12 +47,20 @@ fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<
         };
         return Err(Usage(format!("--op {} has no {flag}; {takes}", name(op))).into());
     }
+    // What a sweep goes along needs no value of its own.
+    let swept = |axis, given: &[usize]| match args.sweep.sweep {
+        Some(range) if given.is_empty() && range.axis == axis => vec![range.from],
+        _ => given.to_vec(),
+    };
+    let (ns, ks) = (swept(Axis::N, &s.n), swept(Axis::K, &s.k));
+    let missing = |flag| Err(Usage(format!("{} needs {flag}", s.op.map_or("", name))).into());
     match s.op {
         None => {}
-        Some(ProbeOp::Matmul) if s.n.is_empty() => return Err(Usage("matmul needs --n".to_owned()).into()),
+        Some(_) if ks.is_empty() => return missing("--k"),
+        Some(ProbeOp::Matmul) if ns.is_empty() => return missing("--n"),
         Some(ProbeOp::Matmul) => {
             for (&w, &m) in s.w.iter().flat_map(|w| s.m.iter().map(move |m| (w, m))) {
-                for (&n, &k) in s.n.iter().flat_map(|n| s.k.iter().map(move |k| (n, k))) {
+                for (&n, &k) in ns.iter().flat_map(|n| ks.iter().map(move |k| (n, k))) {
                     list.push(Shape::Matmul(MatmulShape {
                         m,
                         n,
@@ -71,7 +80,7 @@ fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<
             }
         }
         Some(ProbeOp::Softmax) => {
-            for (&m, &k) in s.m.iter().flat_map(|m| s.k.iter().map(move |k| (m, k))) {
+            for (&m, &k) in s.m.iter().flat_map(|m| ks.iter().map(move |k| (m, k))) {
                 list.push(Shape::Softmax(SoftmaxShape { m, k, batch: s.batch, act, causal: s.causal }));
             }
         }
