@@ -111,7 +111,7 @@ pub enum Error {
         /// How many there are.
         count: usize,
     },
-    /// A part of [`Device::parallel`] panicked.
+    /// A part of [`crate::Device::parallel`] panicked.
     #[error("{device}: a thread panicked; what it was working on is not whole")]
     Part {
         /// Device.
