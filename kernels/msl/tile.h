@@ -2,6 +2,7 @@
 #pragma once
 
 #include "load.h"
+#include "math.h"
 
 // Whether every line begins on a boundary of sixteen bytes: lines `stride` elements apart, problems `apart` elements apart.
 inline bool begins_wide(uint stride, uint apart) {
@@ -29,12 +30,5 @@ inline uint4 edge_eight(device const half *from, uint stride, uint line, uint li
 template <typename T>
 inline float dot8(Eight<T> x, uint4 w, float sum) {
     const float4 a = float4(x.low), b = float4(x.high), c = low4(w), d = high4(w);
-    sum = fma(a.x, c.x, sum);
-    sum = fma(a.y, c.y, sum);
-    sum = fma(a.z, c.z, sum);
-    sum = fma(a.w, c.w, sum);
-    sum = fma(b.x, d.x, sum);
-    sum = fma(b.y, d.y, sum);
-    sum = fma(b.z, d.z, sum);
-    return fma(b.w, d.w, sum);
+    return add_products(b, d, add_products(a, c, sum));
 }

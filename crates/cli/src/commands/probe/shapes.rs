@@ -53,11 +53,11 @@ fn on_the_command_line(args: &ProbeArgs, opened: &Opened) -> anyhow::Result<Vec<
         _ => given.to_vec(),
     };
     let (ns, ks) = (swept(Axis::N, &s.n), swept(Axis::K, &s.k));
-    let missing = |flag| Err(Usage(format!("{} needs {flag}", s.op.map_or("", name))).into());
+    let missing = |op, flag| Err(Usage(format!("{} needs {flag}", name(op))).into());
     match s.op {
         None => {}
-        Some(_) if ks.is_empty() => return missing("--k"),
-        Some(ProbeOp::Matmul) if ns.is_empty() => return missing("--n"),
+        Some(op) if ks.is_empty() => return missing(op, "--k"),
+        Some(op @ ProbeOp::Matmul) if ns.is_empty() => return missing(op, "--n"),
         Some(ProbeOp::Matmul) => {
             for (&w, &m) in s.w.iter().flat_map(|w| s.m.iter().map(move |m| (w, m))) {
                 for (&n, &k) in ns.iter().flat_map(|n| ks.iter().map(move |k| (n, k))) {
