@@ -4,7 +4,9 @@ use crate::args::{ChoiceArgs, ContextArgs, Kv, SamplingArgs};
 use crate::commands::{forced, open};
 use crate::interrupt::{self, Cancel};
 use crate::progress;
-use metallic_engine::{Engine, Event, FinishReason, KvType, Options, Request, Sampling, TextStream, Usage};
+use metallic_engine::{
+    Engine, FinishReason, Generation, KvType, Options, Piece, Request, Sampling, TextEnd, TextStream, Usage,
+};
 use metallic_model::tokenizer::{StreamDecoder, Tokenizer};
 use metallic_model::{Config, ModelFile, Progress};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -60,53 +62,29 @@ impl Session {
     pub fn generate(
         &mut self,
         request: Request,
-        mut stream: TextStream,
+        stream: TextStream,
         cancel: Cancel,
         show: &mut dyn FnMut(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
-        let mut tokens = Vec::new();
-        let mut interrupted = false;
-        let mut events = Vec::new();
         let bar = progress::counted("reading");
         let chunked = request.prompt.len() > 64;
-        let seq = self.engine.add(request)?;
+        let mut generation = Generation::start(&mut self.engine, request, stream)?;
         loop {
-            if !interrupted && cancel.load(Ordering::Relaxed) {
-                interrupted = true;
-                self.engine.cancel(seq);
+            if cancel.load(Ordering::Relaxed) {
+                generation.cancel();
             }
-            if let Err(e) = self.engine.step(&mut events) {
-                self.engine.cancel(seq);
-                return Err(e.into());
-            }
-            for event in events.iter().filter(|e| e.seq() == seq) {
-                match *event {
-                    Event::Prefill { done, total, .. } if chunked => bar.at(done as u64, total as u64),
-                    Event::Prefill { .. } => {}
-                    Event::Token { id, .. } => {
-                        bar.clear();
-                        tokens.push(id);
-                        if let Err(e) = show(stream.push(id)) {
-                            self.engine.cancel(seq);
-                            return Err(e);
-                        }
-                        if stream.stopped().is_some() {
-                            self.engine.cancel(seq);
-                        }
-                    }
-                    Event::Finished { reason, usage, .. } => {
-                        bar.clear();
-                        show(stream.finish())?;
-                        let end = match (stream.stopped(), interrupted) {
-                            (Some(_), _) => "stop_string",
-                            (None, true) => "interrupted",
-                            (None, false) => name(reason),
-                        };
-                        return Ok(Outcome { tokens, end, usage, interrupted });
-                    }
+            match generation.next_piece()? {
+                Some(Piece::Prefill { done, total }) if chunked => bar.at(done as u64, total as u64),
+                Some(Piece::Prefill { .. }) => {}
+                Some(Piece::Text(text)) => {
+                    bar.clear();
+                    show(text)?;
                 }
+                Some(Piece::End { end, usage }) => {
+                    return Ok(Outcome { tokens: generation.tokens().to_vec(), end, usage });
+                }
+                None => anyhow::bail!("the engine ended without ending the text"),
             }
-            anyhow::ensure!(!self.engine.is_idle(), "the engine ended without ending the text");
         }
     }
 }
@@ -115,15 +93,24 @@ impl Session {
 pub struct Outcome {
     /// Tokens generated, without the one that ended the text.
     pub tokens: Vec<u32>,
-    /// Why it ended: `stop`, `stop_string`, `length`, `context`, `interrupted`.
-    pub end: &'static str,
+    /// Why it ended.
+    pub end: TextEnd,
     /// What it took.
     pub usage: Usage,
-    /// Ctrl-C was pressed.
-    pub interrupted: bool,
 }
 
 impl Outcome {
+    /// Why it ended, in the word that is printed.
+    pub fn end_name(&self) -> &'static str {
+        match self.end {
+            TextEnd::StopString(_) => "stop_string",
+            TextEnd::Sequence(FinishReason::Stop) => "stop",
+            TextEnd::Sequence(FinishReason::Length) => "length",
+            TextEnd::Sequence(FinishReason::Context) => "context",
+            TextEnd::Sequence(FinishReason::Cancelled) => "interrupted",
+        }
+    }
+
     /// Tokens of the prompt a second, until the first token.
     pub fn prefill_tps(&self) -> f64 {
         rate(self.usage.prompt.saturating_sub(self.usage.cached), self.usage.first_token)
@@ -142,15 +129,6 @@ impl Outcome {
 
 fn rate(count: usize, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
-}
-
-fn name(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::Context => "context",
-        FinishReason::Cancelled => "interrupted",
-    }
 }
 
 /// Loads an engine, with a bar where somebody watches.

@@ -93,7 +93,7 @@ pub enum Piece<'a> {
         /// Tokens of the prompt.
         total: usize,
     },
-    /// Text, not empty.
+    /// What one more token made certain of the text, often nothing; at last what was held back.
     Text(&'a str),
     /// The end; nothing comes after it.
     End {
@@ -131,6 +131,11 @@ impl<'a> Generation<'a> {
         &self.tokens
     }
 
+    /// Ends the text here. What was held back still comes, and the end.
+    pub fn cancel(&mut self) {
+        self.engine.cancel(self.seq);
+    }
+
     /// The next piece, or `None` after the end.
     ///
     /// # Errors
@@ -166,17 +171,17 @@ impl<'a> Generation<'a> {
             Event::Prefill { seq, done, total } if seq == self.seq => Some(Taken::Prefill { done, total }),
             Event::Token { seq, id, .. } if seq == self.seq => {
                 self.tokens.push(id);
-                let some = !self.stream.push(id).is_empty();
+                self.stream.push(id);
                 if self.stream.stopped().is_some() {
-                    self.engine.cancel(self.seq);
+                    self.cancel();
                 }
-                some.then_some(Taken::Text)
+                Some(Taken::Text)
             }
             Event::Finished { seq, reason, usage } if seq == self.seq => {
-                let some = !self.stream.finish().is_empty();
+                self.stream.finish();
                 let end = self.stream.stopped().map_or(TextEnd::Sequence(reason), TextEnd::StopString);
                 self.end = Some((end, usage));
-                some.then_some(Taken::Text)
+                Some(Taken::Text)
             }
             _ => None,
         }

@@ -118,3 +118,21 @@ fn a_dropped_generation_is_cancelled() {
     assert_eq!(engine.sequences(), (0, 0));
     assert_eq!(engine.pages().0, engine.pages().1);
 }
+
+#[test]
+fn a_cancelled_generation_gives_what_was_held_back_and_its_end() {
+    let (prompt, want) = tokens(&models().join("qwen2-tied"));
+    let tokenizer = tokenizer("qwen2-tied");
+    let first = tokenizer.decode(&want[..1]);
+    let mut engine = fixture("qwen2-tied", &options());
+    let stream = TextStream::new(StreamDecoder::continuing(tokenizer), vec![first.clone() + "never there"]);
+    let mut generation = Generation::start(&mut engine, Request::new(prompt), stream).unwrap();
+    assert!(matches!(generation.next_piece(), Ok(Some(Piece::Prefill { .. }))));
+    assert_eq!(generation.next_piece().unwrap(), Some(Piece::Text("")));
+    generation.cancel();
+    assert_eq!(generation.next_piece().unwrap(), Some(Piece::Text(&first)));
+    let Ok(Some(Piece::End { end, usage })) = generation.next_piece() else { panic!("no end") };
+    assert_eq!((end, usage.generated), (TextEnd::Sequence(FinishReason::Cancelled), 1));
+    assert_eq!(generation.next_piece().unwrap(), None);
+    assert_eq!(generation.tokens(), &want[..1]);
+}

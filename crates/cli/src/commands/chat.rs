@@ -10,7 +10,7 @@ use crate::session::{self, Outcome, Session};
 use crate::shipped;
 use anyhow::Context;
 use editor::{Editor, Entry};
-use metallic_engine::{Request, Sampling};
+use metallic_engine::{FinishReason, Request, Sampling, TextEnd};
 use metallic_model::chat::{ChatError, ChatTemplate, Conversation, Message};
 use metallic_model::tokenizer::Special;
 use std::io::Write;
@@ -95,7 +95,7 @@ impl<'a> Chat<'a> {
             Ok((text, outcome)) => {
                 self.messages.push(Message::new("assistant", text));
                 self.last = Some(super::run::summary(&self.session, &outcome, self.seed));
-                if outcome.end == "context" {
+                if outcome.end == TextEnd::Sequence(FinishReason::Context) {
                     output::note("The context is full, so the answer ends here; /clear starts over.");
                 }
                 Ok(())

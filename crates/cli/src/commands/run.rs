@@ -6,7 +6,7 @@ use crate::interrupt::{Cancel, Interrupted};
 use crate::output;
 use crate::session::{self, Outcome, Session};
 use crate::shipped;
-use metallic_engine::Request;
+use metallic_engine::{FinishReason, Request, TextEnd};
 use metallic_model::chat::{ChatTemplate, Conversation, Message};
 use metallic_model::tokenizer::Special;
 use serde::Serialize;
@@ -95,7 +95,10 @@ pub fn run(args: &RunArgs, cancel: Cancel) -> anyhow::Result<()> {
         }
         OutputFormat::None => output::note(summary(&session, &outcome, seed)),
     }
-    if outcome.interrupted { Err(Interrupted.into()) } else { Ok(()) }
+    match outcome.end {
+        TextEnd::Sequence(FinishReason::Cancelled) => Err(Interrupted.into()),
+        _ => Ok(()),
+    }
 }
 
 fn encode(session: &Session, args: &RunArgs, prompt: &str) -> anyhow::Result<Vec<u32>> {
@@ -126,7 +129,7 @@ fn report<'a>(
         tokens: &outcome.tokens,
         prompt_count: outcome.usage.prompt,
         token_count: outcome.tokens.len(),
-        finish_reason: outcome.end,
+        finish_reason: outcome.end_name(),
         seed,
         load_s: session.load.as_secs_f64(),
         ttft_s: outcome.usage.first_token.as_secs_f64(),
@@ -147,7 +150,7 @@ pub fn summary(session: &Session, outcome: &Outcome, seed: u64) -> String {
         outcome.prefill_tps(),
         outcome.usage.prompt,
         outcome.tokens.len(),
-        outcome.end,
+        outcome.end_name(),
         outcome.usage.first_token.as_secs_f64() * 1e3,
         session.load.as_secs_f64(),
     )
