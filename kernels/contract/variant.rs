@@ -156,8 +156,6 @@ pub struct Supports {
     pub accumulate: bool,
     /// More than one problem.
     pub batch: bool,
-    /// `k` smaller than the variant's own tile.
-    pub small_k: bool,
     /// Causal masking.
     pub causal: bool,
     /// Gated by a second matrix.

@@ -100,7 +100,7 @@ fn every_promised_matmul_has_the_whole_epilogue() {
     let variants = op.variants().unwrap();
     for v in variants.iter().filter(|v| ENABLED.iter().any(|(family, _)| *family == v.family)) {
         let s = &v.supports;
-        assert!(s.bias && s.activation && s.accumulate && s.scaled && s.batch && s.small_k, "{}", v.id());
+        assert!(s.bias && s.activation && s.accumulate && s.scaled && s.batch, "{}", v.id());
     }
 }
 
