@@ -212,7 +212,7 @@ fn logit_bias(text: &str) -> Result<(u32, f32), String> {
     let (id, value) = text.split_once('=').ok_or("expected ID=VALUE, for example 42=-100")?;
     let id = id.trim().parse().map_err(|_| format!("{id:?} is no token id"))?;
     let value: f32 = value.trim().parse().map_err(|_| format!("{value:?} is no number"))?;
-    if value.is_nan() { Err("NaN is no bias".to_owned()) } else { Ok((id, value)) }
+    if value < f32::INFINITY { Ok((id, value)) } else { Err(format!("{value} is no bias; -inf forbids a token")) }
 }
 
 #[cfg(test)]

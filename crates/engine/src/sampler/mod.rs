@@ -85,7 +85,7 @@ impl Sampling {
             if id as usize >= vocab {
                 return Err(Error::TokenId { what: "logit bias for token", id, vocab });
             }
-            within("logit bias", "a number below infinity", bias < f32::INFINITY, bias)?;
+            within("logit bias", "a finite number, or -inf to forbid the token", bias < f32::INFINITY, bias)?;
         }
         Ok(())
     }
@@ -169,8 +169,10 @@ impl Sampler {
             return Err(SampleError::NotFinite { token: token as u32, value: logits[token] });
         }
         for &(id, bias) in &s.logit_bias {
-            if let Some(l) = logits.get_mut(id as usize) {
-                *l += bias;
+            match logits.get_mut(id as usize) {
+                Some(l) if bias == f32::NEG_INFINITY => *l = bias,
+                Some(l) if *l > f32::NEG_INFINITY => *l = finite(*l + bias),
+                _ => {}
             }
         }
         if s.penalizes() {
@@ -204,11 +206,17 @@ impl Sampler {
         sorted.extend_from_slice(window);
         sorted.sort_unstable();
         for same in sorted.chunk_by(|a, b| a == b) {
-            let Some(l) = logits.get_mut(same[0] as usize) else { continue };
-            *l = if *l > 0.0 { *l / s.repeat_penalty } else { *l * s.repeat_penalty };
-            *l -= s.presence_penalty + s.frequency_penalty * same.len() as f32;
+            let Some(l) = logits.get_mut(same[0] as usize).filter(|l| **l > f32::NEG_INFINITY) else { continue };
+            let repeated = if *l > 0.0 { *l / s.repeat_penalty } else { *l * s.repeat_penalty };
+            let penalty = s.presence_penalty + s.frequency_penalty * same.len() as f32;
+            *l = finite(finite(repeated) - finite(penalty));
         }
     }
+}
+
+/// The nearest finite number: a softmax subtracts the largest logit, and infinity less infinity is no number.
+fn finite(logit: f32) -> f32 {
+    logit.clamp(f32::MIN, f32::MAX)
 }
 
 /// Natural logarithm of the probability of `token` under `logits`.

@@ -167,6 +167,38 @@ fn broken_logits_are_errors() {
     assert_eq!(run([f32::NEG_INFINITY, f32::NEG_INFINITY, -1e30]), Ok(2));
 }
 
+/// What would overflow stays finite, so that the tokens still have probabilities; what is forbidden stays so.
+#[test]
+fn extreme_settings_leave_probabilities() {
+    let most = f32::MAX;
+    let settings = [
+        Sampling { logit_bias: vec![(1, most), (1, most), (2, most), (2, most)], ..sampling() },
+        Sampling { logit_bias: vec![(0, -most), (0, -most)], ..sampling() },
+        Sampling { repeat_penalty: f32::MIN_POSITIVE, ..sampling() },
+        Sampling { repeat_penalty: most, logit_bias: vec![(0, -most), (1, -most), (2, -most)], ..sampling() },
+        Sampling { presence_penalty: -most, frequency_penalty: -most, ..sampling() },
+        Sampling { presence_penalty: most, frequency_penalty: most, ..sampling() },
+    ];
+    let mut scratch = Scratch::new(4);
+    for (case, s) in settings.into_iter().enumerate() {
+        for s in [s.clone(), Sampling { top_k: 3, ..s.clone() }, Sampling { top_p: 0.9, min_p: 0.1, ..s }] {
+            let mut changed = [9.0, 1.0, 2.0, f32::NEG_INFINITY];
+            let id = Sampler::new(s, 4).unwrap().sample(&mut changed, &[1, 1, 2, 3], 0, &mut scratch).unwrap();
+            assert!(id < 3 && changed[..3].iter().all(|l| l.is_finite()), "case {case}: {id} of {changed:?}");
+            assert_eq!(changed[3], f32::NEG_INFINITY, "case {case}");
+        }
+    }
+    // Of two tokens that are pushed equally far, either is drawn.
+    let equal = Sampling { logit_bias: vec![(1, most), (1, most), (2, most), (2, most)], ..sampling() };
+    let sampler = Sampler::new(equal, 4).unwrap();
+    let mut drawn: Vec<u32> = (0..50)
+        .map(|index| sampler.sample(&mut [0.9 * most, 0.5 * most, 0.0, 1.0], &[], index, &mut scratch).unwrap())
+        .collect();
+    drawn.sort_unstable();
+    drawn.dedup();
+    assert_eq!(drawn, [1, 2]);
+}
+
 #[test]
 fn logprobs_are_those_of_a_softmax() {
     let from: Vec<f32> = (0..300).map(|i| (i as f32 * 0.37).sin() * 8.0).collect();
@@ -189,6 +221,10 @@ fn settings_out_of_range_are_named() {
         (Sampling { frequency_penalty: f32::NAN, ..sampling() }, "frequency_penalty"),
         (Sampling { logit_bias: vec![(10, 0.0)], ..sampling() }, "logit bias for token 10"),
         (Sampling { logit_bias: vec![(1, f32::NAN)], ..sampling() }, "logit bias is NaN"),
+        (
+            Sampling { logit_bias: vec![(1, f32::INFINITY)], ..sampling() },
+            "logit bias is inf, expected a finite number",
+        ),
     ];
     for (s, named) in bad {
         let message = Sampler::new(s, 10).unwrap_err().to_string();
