@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Folder, fails, metallic, npy, ok, output, text, with_input};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn run_json(model: &str, more: &[&str]) -> Value {
     let args = [&["run", model, "Hello", "-n", "12", "--output-format", "json"], more].concat();
@@ -151,13 +151,9 @@ fn quantized_logits_stay_near() {
     assert!(error < 0.05 * norm(&mut exact.iter().map(|x| f64::from(*x))), "{error}");
 }
 
-#[test]
-fn chat_answers_what_is_piped_to_it() {
-    let folder = Folder::new();
-    let model = folder.model("tiny-qwen2", "q8_0");
-    let saved = folder.path("saved.json");
-    let input = format!("Hello\n/help\n/save {}\n/nothing\n/clear\n", saved.display());
-    let args = ["chat", &model, "-n", "5", "--seed", "1", "--temperature", "0"];
+/// What a chat with these lines says beside its answers.
+fn chat(folder: &Folder, model: &str, input: &str) -> String {
+    let args = ["chat", model, "-n", "5", "--context", "64", "--seed", "1", "--temperature", "0"];
     let mut child = metallic(&args);
     let child = child.env("XDG_STATE_HOME", folder.path("state")).stdin(std::process::Stdio::piped());
     let mut child = child.spawn().unwrap();
@@ -165,10 +161,34 @@ fn chat_answers_what_is_piped_to_it() {
     let out = child.wait_with_output().unwrap();
     let err = text(&out.stderr);
     assert!(out.status.success(), "{err}");
+    err
+}
+
+#[test]
+fn chat_answers_what_is_piped_to_it() {
+    let folder = Folder::new();
+    let model = folder.model("tiny-qwen2", "q8_0");
+    let saved = folder.path("saved.json");
+    let input = format!("Hello\n/help\n/save {}\n/nothing\n/clear\n", saved.display());
+    let err = chat(&folder, &model, &input);
     assert!(err.contains("/system") && err.contains("there is no /nothing"), "{err}");
     let messages: Value = serde_json::from_str(&std::fs::read_to_string(saved).unwrap()).unwrap();
     assert_eq!(messages[0]["content"], "Hello");
     assert_eq!(messages[1]["role"], "assistant");
+}
+
+#[test]
+fn what_cannot_be_answered_leaves_the_conversation_as_it_was() {
+    let folder = Folder::new();
+    let model = folder.model("tiny-qwen2", "q8_0");
+    let (before, after) = (folder.path("before.json"), folder.path("after.json"));
+    let long = "too long ".repeat(50);
+    let told = json!([{ "role": "user", "content": long }, { "role": "assistant", "content": "so it is" }]);
+    std::fs::write(&before, told.to_string()).unwrap();
+    let input = format!("/load {}\n/retry\nHello\n/save {}\n", before.display(), after.display());
+    let err = chat(&folder, &model, &input);
+    assert_eq!(err.matches("but the context holds 64").count(), 2, "{err}");
+    assert_eq!(serde_json::from_str::<Value>(&std::fs::read_to_string(after).unwrap()).unwrap(), told);
 }
 
 #[test]

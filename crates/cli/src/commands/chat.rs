@@ -10,7 +10,7 @@ use crate::session::{self, Outcome, Session};
 use crate::shipped;
 use anyhow::Context;
 use editor::{Editor, Entry};
-use metallic_engine::{FinishReason, Request, Sampling, TextEnd};
+use metallic_engine::{FinishReason, Request, TextEnd};
 use metallic_model::chat::{ChatError, ChatTemplate, Conversation, Message};
 use metallic_model::tokenizer::Special;
 use std::io::Write;
@@ -84,13 +84,36 @@ impl<'a> Chat<'a> {
         Ok(chat)
     }
 
-    /// Answers a message. What goes wrong with it is told, and the conversation goes on without it.
+    /// Answers a message. Where that fails, the conversation goes on without it.
     fn say(&mut self, text: String) -> anyhow::Result<()> {
         self.messages.push(Message::new("user", text));
-        self.answer()
+        if !self.answer()? {
+            self.messages.pop();
+        }
+        Ok(())
     }
 
-    fn answer(&mut self) -> anyhow::Result<()> {
+    /// Answers the last message again; the answer that it has stays where that fails.
+    fn retry(&mut self) -> anyhow::Result<()> {
+        let before = self.messages.pop_if(|m| m.role == "assistant");
+        let answered = match self.messages.last() {
+            Some(m) if m.role == "user" => {
+                self.seed = self.seed.wrapping_add(1);
+                self.answer()?
+            }
+            _ => {
+                output::note("nothing was said yet");
+                false
+            }
+        };
+        if !answered {
+            self.messages.extend(before);
+        }
+        Ok(())
+    }
+
+    /// Answers the last message; false where something goes wrong with it, which is told.
+    fn answer(&mut self) -> anyhow::Result<bool> {
         match self.generate() {
             Ok((text, outcome)) => {
                 self.messages.push(Message::new("assistant", text));
@@ -98,16 +121,15 @@ impl<'a> Chat<'a> {
                 if outcome.end == TextEnd::Sequence(FinishReason::Context) {
                     output::note("The context is full, so the answer ends here; /clear starts over.");
                 }
-                Ok(())
+                Ok(true)
             }
             Err(e) if e.is::<std::io::Error>() => Err(e),
             Err(e) => {
-                self.messages.pop();
                 output::note(format_args!("error: {}", crate::errors::sentence(&e)));
                 if let Some(metallic_engine::Error::PromptTooLong { .. }) = e.downcast_ref() {
                     output::note("  help: /clear forgets the conversation, --context gives it more room");
                 }
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -117,7 +139,7 @@ impl<'a> Chat<'a> {
         let ids = self.session.tokenizer.encode_prompt(&prompt, Special::Parse);
         let request = Request {
             max_tokens: self.args.max_tokens.unwrap_or(usize::MAX),
-            sampling: Sampling { ..session::sampling(&self.args.sampling, self.session.file.config(), self.seed) },
+            sampling: session::sampling(&self.args.sampling, self.session.file.config(), self.seed),
             stop_tokens: if self.args.sampling.ignore_eos { Vec::new() } else { self.session.ends() },
             reuse: true,
             ..Request::new(ids)
@@ -160,14 +182,7 @@ impl<'a> Chat<'a> {
                     self.messages.push(Message::new("system", rest));
                 }
             }
-            "/retry" => {
-                self.messages.pop_if(|m| m.role == "assistant");
-                self.seed = self.seed.wrapping_add(1);
-                match self.messages.last() {
-                    Some(m) if m.role == "user" => self.answer()?,
-                    _ => output::note("nothing was said yet"),
-                }
-            }
+            "/retry" => self.retry()?,
             "/undo" => {
                 self.messages.pop_if(|m| m.role == "assistant");
                 self.messages.pop_if(|m| m.role == "user");
