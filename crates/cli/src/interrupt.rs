@@ -1,11 +1,16 @@
-//! Ctrl-C: the first asks the running command to stop, the second ends the program at once. While the program only waits
-//! for input the first does that too.
+//! Ctrl-C, and the signals that ask to end: the first asks the running command to stop, a later one ends the program at once.
+//! While the program only waits for input the first does that too.
 
 use anyhow::Context;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Exit code of a command that Ctrl-C ended, by the shells' convention of 128 + SIGINT.
 pub const EXIT_CODE: u8 = 130;
+
+/// What comes this soon after the first says the same: `timeout` sends its signal twice, and a terminal that closes sends
+/// more than one.
+const ECHO: Duration = Duration::from_millis(500);
 
 static CANCEL: AtomicBool = AtomicBool::new(false);
 
@@ -22,8 +27,13 @@ pub struct Interrupted;
 
 /// Starts listening for SIGINT, SIGTERM and SIGHUP.
 pub fn install() -> anyhow::Result<Cancel> {
-    ctrlc::set_handler(|| {
-        if CANCEL.swap(true, Ordering::SeqCst) || WAITING.load(Ordering::SeqCst) {
+    let mut first = Instant::now();
+    ctrlc::set_handler(move || {
+        let again = CANCEL.swap(true, Ordering::SeqCst);
+        if !again {
+            first = Instant::now();
+        }
+        if WAITING.load(Ordering::SeqCst) || (again && first.elapsed() > ECHO) {
             std::process::exit(EXIT_CODE.into());
         }
     })

@@ -227,9 +227,9 @@ mod interrupted {
     use std::process::Child;
     use std::time::{Duration, Instant};
 
-    fn interrupt(child: &Child) {
+    fn send(child: &Child, signal: i32) {
         // SAFETY: kill takes no pointers; the child is ours and was not waited for.
-        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
     }
 
     fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
@@ -244,15 +244,18 @@ mod interrupted {
     fn synth_leaves_no_file() {
         let folder = Folder::new();
         let path = folder.path("big.gguf");
-        let mut child =
-            metallic(&["synth", "llama-3.2-1b", path.to_str().unwrap(), "--dtype", "q8_0"]).spawn().unwrap();
-        wait_for("the file's beginning", || !folder.files().is_empty());
-        interrupt(&child);
-        let status = child.wait().unwrap();
-        let mut err = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-        assert_eq!((status.code(), err.as_str()), (Some(130), "interrupted\n"));
-        assert!(folder.files().is_empty(), "{:?}", folder.files());
+        // `timeout` sends its signal twice, and a service's stop is followed by a hangup.
+        for signals in [&[libc::SIGINT][..], &[libc::SIGTERM, libc::SIGHUP], &[libc::SIGHUP, libc::SIGTERM]] {
+            let mut child =
+                metallic(&["synth", "llama-3.2-1b", path.to_str().unwrap(), "--dtype", "q8_0"]).spawn().unwrap();
+            wait_for("the file's beginning", || !folder.files().is_empty());
+            signals.iter().for_each(|signal| send(&child, *signal));
+            let status = child.wait().unwrap();
+            let mut err = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+            assert_eq!((status.code(), err.as_str()), (Some(130), "interrupted\n"), "{signals:?}");
+            assert!(folder.files().is_empty(), "{signals:?}: {:?}", folder.files());
+        }
     }
 
     #[test]
@@ -264,7 +267,7 @@ mod interrupted {
         let mut child = metallic(&[&args[..], &slow].concat()).spawn().unwrap();
         let mut first = [0];
         child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-        interrupt(&child);
+        send(&child, libc::SIGINT);
         let out = child.wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(130));
         let err = text(&out.stderr);
