@@ -83,7 +83,8 @@ pub fn run(args: &ProbeArgs, cancel: Cancel) -> anyhow::Result<()> {
         if args.jsonl {
             output::json_line(&found)?;
         } else if table {
-            table::problem(&found, args.gaps)?;
+            table::problem(&found)?;
+            if args.gaps { table::gaps(&found) } else { table::gap_count(&found) }?;
         }
         Ok(found)
     };

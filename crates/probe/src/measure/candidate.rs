@@ -8,7 +8,7 @@ use metallic_kernels::cases::Rng;
 use metallic_kernels::contract::{Layout, Target, Variant};
 
 use super::banks::Banks;
-use crate::problem::{Problem, Wrong};
+use crate::problem::{Oracle, Problem, Wrong};
 use crate::record::Check;
 use crate::stats::median;
 
@@ -268,9 +268,12 @@ impl Candidate {
     ) -> Result<(), Fault> {
         let oracle = &problem.expect[set];
         let written = banks.output(bank)?;
-        let worst = oracle
-            .check(problem.output, &written.bytes, problem.elements, banks.poisons())
-            .map_err(|wrong| Fault::Wrong { when, bank, wrong })?;
+        let check = if banks.poisons() { Oracle::check_poisoned } else { Oracle::check };
+        let worst = check(oracle, problem.output, &written.bytes, problem.elements).map_err(|wrong| Fault::Wrong {
+            when,
+            bank,
+            wrong,
+        })?;
         if !written.clean {
             return Err(Fault::Outside { when, bank });
         }

@@ -46,8 +46,8 @@ fn limits(r: &Roofline) -> String {
     text
 }
 
-/// One problem: its variants, the fastest first.
-pub fn problem(p: &Problem, gaps: bool) -> anyhow::Result<()> {
+/// One problem: its variants, the fastest first, and those that were only checked or failed.
+pub fn problem(p: &Problem) -> anyhow::Result<()> {
     let mut out = output::stdout();
     let floor = p.floor_us.map_or(String::new(), |us| format!(", at least {us:.2} us"));
     writeln!(out, "\n{}  ({:.1} MB, {:.2} GFLOP{floor})", p.title, p.bytes as f64 * 1e-6, p.flops as f64 * 1e-9)?;
@@ -73,7 +73,7 @@ pub fn problem(p: &Problem, gaps: bool) -> anyhow::Result<()> {
         }
         table.narrow(output::width(), &EXPENDABLE).write(&mut out)?;
     }
-    rest(p, gaps, &mut out)?;
+    untimed(p, &mut out)?;
     out.flush()?;
     Ok(())
 }
@@ -83,17 +83,15 @@ fn interval(times: &Times) -> String {
     if times.rounds.len() == 1 { "1 round".to_owned() } else { format!("{:.2}-{:.2}", times.low_us, times.high_us) }
 }
 
-/// What was checked alone, what failed, and what did not run.
-fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
+/// What was checked alone, and what failed.
+fn untimed(p: &Problem, out: &mut impl Write) -> anyhow::Result<()> {
     let (mut checked, mut worst) = (0, 0.0f64);
-    let mut reasons = BTreeMap::<&str, Vec<&str>>::new();
     for e in &p.entries {
         match &e.outcome {
-            Outcome::Measured(_) => {}
+            Outcome::Measured(_) | Outcome::Gap { .. } => {}
             Outcome::Checked { check } => {
                 (checked, worst) = (checked + 1, worst.max(check.worst));
             }
-            Outcome::Gap { reason } => reasons.entry(reason).or_default().push(&e.variant),
             Outcome::Failed { reason } => writeln!(out, "  FAILED      {}: {reason}", e.variant)?,
             Outcome::Impossible { reason } => writeln!(out, "  IMPOSSIBLE  {}: {reason}", e.variant)?,
         }
@@ -105,19 +103,44 @@ fn rest(p: &Problem, gaps: bool, out: &mut impl Write) -> anyhow::Result<()> {
             Counted(checked, "variant")
         )?;
     }
-    if gaps {
-        for (reason, variants) in &reasons {
-            writeln!(out, "  gap: {reason}: {}", variants.join(", "))?;
-        }
-    } else if !reasons.is_empty() {
-        let count: usize = reasons.values().map(Vec::len).sum();
-        let mut common: Vec<(usize, &str)> = reasons.iter().map(|(reason, list)| (list.len(), *reason)).collect();
-        common.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count}: {reason}")).collect();
-        let more = if common.len() > 2 { "; ..." } else { "" };
-        writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join("; "))?;
-    }
     Ok(())
+}
+
+/// Every reason why variants did not run.
+pub fn gaps(p: &Problem) -> anyhow::Result<()> {
+    let mut out = output::stdout();
+    for (reason, variants) in reasons(p) {
+        writeln!(out, "  gap: {reason}: {}", variants.join(", "))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// How many variants did not run, and the commonest reasons.
+pub fn gap_count(p: &Problem) -> anyhow::Result<()> {
+    let mut common: Vec<_> = reasons(p).into_iter().map(|(reason, variants)| (variants.len(), reason)).collect();
+    if common.is_empty() {
+        return Ok(());
+    }
+    common.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let count: usize = common.iter().map(|(count, _)| count).sum();
+    let words: Vec<String> = common.iter().take(2).map(|(count, reason)| format!("{count}: {reason}")).collect();
+    let more = if common.len() > 2 { "; ..." } else { "" };
+    let mut out = output::stdout();
+    writeln!(out, "  {count} did not run ({}{more}); --gaps tells every reason", words.join("; "))?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The variants that did not run, by the reason.
+fn reasons(p: &Problem) -> BTreeMap<&str, Vec<&str>> {
+    let mut reasons = BTreeMap::<&str, Vec<&str>>::new();
+    for e in &p.entries {
+        if let Outcome::Gap { reason } = &e.outcome {
+            reasons.entry(reason).or_default().push(&e.variant);
+        }
+    }
+    reasons
 }
 
 /// Who won how often, and by how much.
