@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use metallic_kernels::DType;
+
 use super::driver::Code;
 
 /// Why there is no CUDA device here, or what went wrong on one.
@@ -42,13 +44,16 @@ pub enum Error {
         /// The system's reason.
         reason: String,
     },
-    /// A vendor's library is not on this machine, or the device was opened without it.
-    #[error("no {library}: {reason}")]
-    NoLibrary {
-        /// Name of the library.
-        library: &'static str,
-        /// Why it cannot be had.
-        reason: String,
+    /// A vendor's library cannot be had.
+    #[error(transparent)]
+    NoLibrary(#[from] NoLibrary),
+    /// A vendor's library cannot run a launch.
+    #[error("{place}: {why}")]
+    Unfit {
+        /// The call.
+        place: Place,
+        /// Why it cannot.
+        why: Unfit,
     },
     /// A call of a vendor's library failed.
     #[error("{call} failed with {status}{}", about(place))]
@@ -138,7 +143,7 @@ impl Error {
             | Error::OldDriver { .. }
             | Error::NoDevice { .. }
             | Error::NoCompiler { .. }
-            | Error::NoLibrary { .. } => crate::Error::Unavailable { device, reason: self.to_string() },
+            | Error::NoLibrary(_) => crate::Error::Unavailable { device, reason: self.to_string() },
             other => crate::Error::Call { device, call: what.to_owned(), reason: other.to_string() },
         }
     }
@@ -172,6 +177,46 @@ impl Error {
             other => other,
         }
     }
+}
+
+/// A vendor's library that is not on this machine, or that the device was opened without.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no {library}: {reason}")]
+pub struct NoLibrary {
+    /// Name of the library.
+    pub library: &'static str,
+    /// Why it cannot be had.
+    pub reason: String,
+}
+
+/// Why a vendor's library cannot run a launch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The variant names a library that no CUDA device has.
+    #[error("a CUDA device has no such library")]
+    Library,
+    /// It is no product of matrices.
+    #[error("the library multiplies matrices; it does no {op} with {operands} operands")]
+    Op {
+        /// The op.
+        op: &'static str,
+        /// Operands of the launch.
+        operands: usize,
+    },
+    /// Operands of different types, or of one that the library does not know.
+    #[error("the library takes operands of one type, not {w} weights and {act} activations")]
+    Types {
+        /// Type of the weights.
+        w: DType,
+        /// Type of the activations.
+        act: DType,
+    },
+    /// A size or a stride that is too large.
+    #[error("{0} is past what the library counts")]
+    Size(usize),
+    /// A bias, which the library's call does not add.
+    #[error("cuBLAS adds no bias")]
+    Bias,
 }
 
 /// What an error is about.

@@ -32,7 +32,7 @@ pub use batch::Batch;
 pub use buffer::Memory;
 pub use compile::{Built, Compiler, Origin};
 pub use driver::{Code, Info, list};
-pub use error::{Error, Place};
+pub use error::{Error, NoLibrary, Place, Unfit};
 pub use kernel::{Kernel, Launch, Overlap, Shape};
 pub use nvrtc::{Nvrtc, Source};
 pub use packed::Arg;

@@ -75,6 +75,15 @@ struct Calls {
     version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> Status,
 }
 
+/// Why a file is no compiler.
+#[derive(Debug, thiserror::Error)]
+enum NoNvrtc {
+    #[error("{}", reason(.0))]
+    Load(#[from] libloading::Error),
+    #[error("nvrtcVersion failed with {0}")]
+    Version(String),
+}
+
 /// NVRTC_ERROR_COMPILATION.
 const COMPILATION: Status = 6;
 
@@ -98,7 +107,7 @@ impl Nvrtc {
         for path in paths {
             match Nvrtc::open(path) {
                 Ok(found) => return Ok(found),
-                Err(why) => reason = why,
+                Err(why) => reason = why.to_string(),
             }
         }
         let tried = match paths {
@@ -108,16 +117,16 @@ impl Nvrtc {
         Err(Error::NoCompiler { tried, reason })
     }
 
-    fn open(path: &Path) -> Result<Nvrtc, String> {
+    fn open(path: &Path) -> Result<Nvrtc, NoNvrtc> {
         // SAFETY: loading runs the library's own initialisers; it is NVIDIA's compiler or what the user named as that.
-        let library = unsafe { Library::new(path) }.map_err(|e| reason(&e))?;
+        let library = unsafe { Library::new(path) }?;
         // SAFETY: each name has the type that NVIDIA's nvrtc.h gives it.
-        let calls = unsafe { Calls::of(&library) }.map_err(|e| reason(&e))?;
+        let calls = unsafe { Calls::of(&library) }?;
         let mut version = (0, 0);
         // SAFETY: two integers to write.
         let status = unsafe { (calls.version)(&mut version.0, &mut version.1) };
         if status != 0 {
-            return Err(format!("nvrtcVersion failed with {}", calls.name(status)));
+            return Err(NoNvrtc::Version(calls.name(status)));
         }
         let path = loaded_from(calls.version as *const c_void).unwrap_or_else(|| path.to_owned());
         let include = headers(&path);

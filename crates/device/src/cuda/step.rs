@@ -6,7 +6,7 @@ use metallic_kernels::contract::{Op, Target, Variant};
 use metallic_msl::Param;
 
 use super::buffer::Memory;
-use super::error::{Error, Place};
+use super::error::{Error, NoLibrary, Place};
 use super::kernel::{Kernel, Launch, Overlap, Shape};
 use super::packed::Arg;
 use super::program::Program;
@@ -124,7 +124,7 @@ pub(super) fn prepare(
     }
     let make = || -> Result<Step, Error> {
         if record.variant.target() == Target::Library {
-            let absent = || Error::NoLibrary {
+            let absent = || NoLibrary {
                 library: "library of the vendor's",
                 reason: "the device was opened without them".to_owned(),
             };

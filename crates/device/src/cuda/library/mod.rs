@@ -17,7 +17,7 @@ use metallic_kernels::contract::Variant;
 
 use super::buffer::Memory;
 use super::driver::{Context, call, reason};
-use super::error::{Error, Place};
+use super::error::{Error, NoLibrary, Place, Unfit};
 use super::stream::Stream;
 use super::{Shared, locate, lock};
 use crate::Record;
@@ -37,17 +37,17 @@ pub(super) struct Libraries {
 
 /// A library's functions, or why there are none, and its handle.
 struct Slot<A, H> {
-    api: Result<Arc<A>, String>,
+    api: Result<Arc<A>, NoLibrary>,
     handle: Mutex<Option<Arc<H>>>,
 }
 
 impl<A, H> Slot<A, H> {
-    fn new(api: Result<A, String>) -> Slot<A, H> {
+    fn new(api: Result<A, NoLibrary>) -> Slot<A, H> {
         Slot { api: api.map(Arc::new), handle: Mutex::default() }
     }
 
-    fn get(&self, library: &'static str, make: impl FnOnce(&Arc<A>) -> Result<H, Error>) -> Result<Arc<H>, Error> {
-        let api = self.api.as_ref().map_err(|why| Error::NoLibrary { library, reason: why.clone() })?;
+    fn get(&self, make: impl FnOnce(&Arc<A>) -> Result<H, Error>) -> Result<Arc<H>, Error> {
+        let api = self.api.as_ref().map_err(NoLibrary::clone)?;
         let mut slot = lock(&self.handle);
         if let Some(known) = &*slot {
             return Ok(known.clone());
@@ -62,8 +62,8 @@ impl Libraries {
     /// Looks for them where NVRTC was looked for, and beside the file that it came from.
     pub fn find(nvrtc: &Path) -> Libraries {
         Libraries {
-            cublas: Slot::new(load("cublas", nvrtc, cublas::Api::of)),
-            cublaslt: Slot::new(load("cublasLt", nvrtc, cublaslt::Api::of)),
+            cublas: Slot::new(load("cuBLAS", "cublas", nvrtc, cublas::Api::of)),
+            cublaslt: Slot::new(load("cuBLASLt", "cublasLt", nvrtc, cublaslt::Api::of)),
         }
     }
 
@@ -78,22 +78,22 @@ impl Libraries {
     pub fn call(&self, shared: &Arc<Shared>, record: &Record, addresses: &[u64]) -> Result<Call, Error> {
         let Variant { source, entry, knobs, .. } = &*record.variant;
         let place = Place::Kernel { entry: entry.clone(), file: source.clone() };
-        let refused = |reason: String| Error::Launch { place: place.clone(), reason };
-        let product = Product::of(record, addresses).map_err(refused)?;
+        let unfit = |why| Error::Unfit { place: place.clone(), why };
+        let product = Product::of(record, addresses).map_err(unfit)?;
         let (context, stream) = (&shared.context, &shared.stream);
         context.bind()?;
         let made = match record.variant.library() {
-            Some(CUBLAS) if product.bias.is_some() => Err(refused("cuBLAS adds no bias".to_owned())),
+            Some(CUBLAS) if product.bias.is_some() => Err(unfit(Unfit::Bias)),
             Some(CUBLAS) => self
                 .cublas
-                .get("cuBLAS", |api| cublas::Cublas::open(api, context, stream))
+                .get(|api| cublas::Cublas::open(api, context, stream))
                 .map(|library| Way::Cublas(cublas::Call::new(library))),
             Some(CUBLASLT) => self
                 .cublaslt
-                .get("cuBLASLt", |api| cublaslt::CublasLt::open(api, context, stream))
+                .get(|api| cublaslt::CublasLt::open(api, context, stream))
                 .and_then(|library| cublaslt::Call::new(library, &product, knobs.get("ALGO").copied()))
                 .map(Way::CublasLt),
-            _ => Err(refused("no such library for this device".to_owned())),
+            _ => Err(unfit(Unfit::Library)),
         };
         let call = Call { way: made.map_err(|e| e.of(&place))?, product, place };
         call.warm(shared)?;
@@ -105,11 +105,11 @@ impl fmt::Display for Libraries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cublas.api {
             Ok(api) => write!(f, "cuBLAS {}", api.version())?,
-            Err(why) => write!(f, "no cuBLAS ({why})")?,
+            Err(why) => write!(f, "{why}")?,
         }
         match &self.cublaslt.api {
             Ok(api) => write!(f, ", cuBLASLt {}", api.version()),
-            Err(why) => write!(f, ", no cuBLASLt ({why})"),
+            Err(why) => write!(f, ", {why}"),
         }
     }
 }
@@ -199,8 +199,13 @@ impl Drop for Workspace {
     }
 }
 
-/// Loads the first library called `stem` that has the functions that `of` looks for.
-fn load<A>(stem: &str, nvrtc: &Path, of: unsafe fn(Library) -> Result<A, libloading::Error>) -> Result<A, String> {
+/// Loads `library` from the first file called `stem` that has the functions that `of` looks for.
+fn load<A>(
+    library: &'static str,
+    stem: &str,
+    nvrtc: &Path,
+    of: unsafe fn(Library) -> Result<A, libloading::Error>,
+) -> Result<A, NoLibrary> {
     let names = locate::MAJORS.map(|major| file(stem, major));
     let mut paths: Vec<PathBuf> = locate::candidates(&names);
     paths.extend(locate::beside(nvrtc, "cublas", &names));
@@ -215,7 +220,7 @@ fn load<A>(stem: &str, nvrtc: &Path, of: unsafe fn(Library) -> Result<A, libload
             }
         }
     }
-    Err(first.unwrap_or_default())
+    Err(NoLibrary { library, reason: first.unwrap_or_default() })
 }
 
 fn file(stem: &str, major: u32) -> String {

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use metallic_kernels::DType;
 use metallic_kernels::matmul::MatmulParams;
 
+use super::Unfit;
 use crate::Record;
 
 /// A matrix as the libraries see it: `ld` elements from one column to the next.
@@ -46,20 +47,18 @@ pub(super) enum Kind {
 
 impl Product {
     /// The product of `record`, with operands at `addresses`; else why it is none of the libraries'.
-    pub fn of(record: &Record, addresses: &[u64]) -> Result<Product, String> {
+    pub fn of(record: &Record, addresses: &[u64]) -> Result<Product, Unfit> {
         let key = &record.key;
         let (&[y, x, w, bias, ..], "matmul") = (addresses, record.op.name) else {
-            return Err("the library multiplies matrices, and nothing else".to_owned());
+            return Err(Unfit::Op { op: record.op.name, operands: addresses.len() });
         };
         let kind = match (key.w, key.act) {
             (DType::F32, DType::F32) => Kind::F32,
             (DType::F16, DType::F16) => Kind::F16,
             (DType::BF16, DType::BF16) => Kind::BF16,
-            (w, act) => {
-                return Err(format!("the library takes operands of one type, not {w} weights and {act} activations"));
-            }
+            (w, act) => return Err(Unfit::Types { w, act }),
         };
-        let int = |v: usize| c_int::try_from(v).map_err(|_| format!("{v} is past what the library counts"));
+        let int = |v: usize| c_int::try_from(v).map_err(|_| Unfit::Size(v));
         let word = |v: u32| int(v as usize);
         let p: &MatmulParams = record.params.get();
         let (m, n, k) = (int(key.m)?, int(key.n)?, int(key.k)?);
@@ -99,7 +98,7 @@ mod tests {
     use metallic_kernels::matmul::OP;
     use metallic_kernels::{DType, quant};
 
-    use super::{Matrix, Product};
+    use super::{Matrix, Product, Unfit};
     use crate::{Binding, Record, Rows};
 
     fn record(case: &Case, variant: &Arc<Variant>) -> Record {
@@ -167,8 +166,8 @@ mod tests {
         let variant = Arc::new(OP.variants().unwrap().into_iter().find(|v| v.library().is_some()).unwrap());
         let mut case = (OP.cases)().into_iter().find(|c| c.key.w == DType::F16).unwrap();
         (case.key.act, case.key.layout) = (DType::F32, Layout::Row);
-        let why = Product::of(&record(&case, &variant), &[0; 5]).unwrap_err();
-        assert!(why.contains("f16 weights and f32 activations"), "{why}");
-        assert!(Product::of(&record(&case, &variant), &[0; 2]).is_err());
+        let why = |operands: &[u64]| Product::of(&record(&case, &variant), operands).unwrap_err();
+        assert_eq!(why(&[0; 5]), Unfit::Types { w: DType::F16, act: DType::F32 });
+        assert_eq!(why(&[0; 2]), Unfit::Op { op: "matmul", operands: 2 });
     }
 }
