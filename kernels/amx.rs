@@ -1,4 +1,4 @@
-//! AMX tiles, by inline assembly: sizes and the one configuration that kernels use.
+//! AMX tiles, by inline assembly: sizes, the one configuration that kernels use, and the instructions, registers as constants.
 
 use std::arch::asm;
 
@@ -20,4 +20,50 @@ pub(crate) unsafe fn configure_tiles() {
     }
     // SAFETY: a whole, valid palette-1 configuration.
     unsafe { asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack, readonly)) };
+}
+
+/// `register = 0`
+///
+/// # Safety
+/// Tiles are configured.
+#[inline(always)]
+pub(crate) unsafe fn zero<const REGISTER: u8>() {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("tilezero tmm{}", const REGISTER, options(nostack, nomem, preserves_flags)) };
+}
+
+/// `register = *from`
+///
+/// # Safety
+/// Tiles are configured; a tile lies at the address.
+#[inline(always)]
+pub(crate) unsafe fn load<const REGISTER: u8>(from: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("tileloadd tmm{}, [{} + {}*1]", const REGISTER, in(reg) from, in(reg) 64usize, options(nostack, readonly, preserves_flags));
+    }
+}
+
+/// `*to = register`
+///
+/// # Safety
+/// Tiles are configured; the address has room for a tile.
+#[inline(always)]
+pub(crate) unsafe fn store<const REGISTER: u8>(to: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("tilestored [{} + {}*1], tmm{}", in(reg) to, in(reg) 64usize, const REGISTER, options(nostack, preserves_flags));
+    }
+}
+
+/// `sums += a b` in bf16, sums in f32: a is (16, 32), b holds pairs of rows side by side.
+///
+/// # Safety
+/// Tiles are configured.
+#[inline(always)]
+pub(crate) unsafe fn dot<const SUMS: u8, const A: u8, const B: u8>() {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("tdpbf16ps tmm{}, tmm{}, tmm{}", const SUMS, const A, const B, options(nostack, nomem, preserves_flags));
+    }
 }

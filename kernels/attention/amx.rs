@@ -3,6 +3,10 @@
 //! For a block of 32 keys: S^T (keys, lanes) = K Q^T, keys in the order they lie in; then O^T (elements, lanes) += V^T P^T, V turned
 //! once for all tiles of the unit. Queries and keys enter in two bf16 parts (three products: an error in a score is an error in
 //! an exponent), values in two, weights rounded to bf16 and summed as rounded.
+//!
+//! Tiles go two by two, so that four sums hide the latency of a product, and the scores of the next two are asked for before
+//! the last two are weighed. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
+//! has risen by `RISE`, so that O^T is seldom rescaled (as in FlashAttention-4).
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -10,13 +14,23 @@ use std::arch::x86_64::*;
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
 use super::{AttentionParams, OUT, Q, View};
 use crate::DType;
-use crate::amx::{TILE, configure_tiles};
+use crate::amx::{TILE, configure_tiles, dot, load, store, zero};
 use crate::contract::{Args, Native};
 use crate::kv;
-use crate::x86::{exp, interleave_index, narrow, split};
+use crate::x86::{exp2_short, interleave_index, narrow, split};
 
 pub(super) const NATIVE: Native =
-    Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, most_tiles(key.batch)).bytes() };
+    Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, key.batch).bytes() };
+
+/// Tiles that a unit aims at: with heads of 64, their queries and outputs take half a megabyte.
+const TILES: usize = 64;
+
+/// How far a lane's highest score may rise above its reference: weights stay below 2^8.
+const RISE: f32 = 8.0;
+
+/// The score of a key that a lane does not see, and the reference of a lane that has seen none: 2 to their difference is 0.
+const HIDDEN: f32 = -1e30;
+const UNSEEN: f32 = -1e29;
 
 /// Sizes of one worker's memory.
 #[derive(Clone, Copy)]
@@ -26,8 +40,8 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(hd: usize, tiles: usize) -> Shape {
-        Shape { hd, tiles }
+    fn new(hd: usize, heads: usize) -> Shape {
+        Shape { hd, tiles: most_tiles(TILES, heads) }
     }
 
     /// Tiles along the elements of a head, as the reduced dimension.
@@ -35,44 +49,54 @@ impl Shape {
         self.hd / 32
     }
 
-    /// Bytes of one part of Q^T of a tile, and of 16 keys.
-    fn part(self) -> usize {
-        self.steps() * TILE
+    /// Bytes of Q^T of a tile of lanes: for each step, both parts.
+    fn queries(self) -> usize {
+        self.steps() * 2 * TILE
     }
 
-    /// Bytes of O^T of a tile, and of one part of V^T.
+    /// Bytes of O^T of a tile of lanes.
     fn out(self) -> usize {
         self.hd / 16 * TILE
     }
 
+    /// Bytes of the keys of a block, for each step the first parts of both sixteens, then the second ones; and of its values, for
+    /// each 32 elements likewise.
+    fn block(self) -> usize {
+        self.steps() * 4 * TILE
+    }
+
     fn bytes(self) -> usize {
-        let per_tile = 2 * self.part() + self.out() + 3 * 64;
-        let per_block = 4 * self.part() + 2 * self.out() + 2 * TILE + TILE;
+        let per_tile = self.queries() + self.out() + 3 * 64;
         let rows = 2 * BLOCK * self.hd * 4;
-        self.tiles * per_tile + per_block + rows
+        self.tiles * per_tile + 2 * self.block() + 2 * PAIR * SCORES + PAIR * TILE + rows
     }
 }
+
+/// Tiles of lanes that go together.
+const PAIR: usize = 2;
+/// Bytes of the scores of a block and a tile of lanes.
+const SCORES: usize = BLOCK * LANES * 4;
 
 /// One worker's memory, as addresses.
 #[derive(Clone, Copy)]
 struct Work {
     s: Shape,
-    /// Per tile: Q^T in two parts.
+    /// Per tile: Q^T.
     q: *mut u8,
     /// Per tile: O^T.
     out: *mut u8,
     /// Per tile: position of each lane.
     positions: *mut [i32; LANES],
-    /// Per tile: highest score and sum of weights of each lane.
-    top: *mut f32,
+    /// Per tile: reference and sum of weights of each lane.
+    reference: *mut f32,
     total: *mut f32,
-    /// K of 32 keys: two tiles of 16 keys, in two parts.
+    /// K of 32 keys.
     keys: *mut u8,
-    /// V^T of 32 keys in two parts.
+    /// V^T of 32 keys.
     values: *mut u8,
-    /// S^T of 32 keys.
-    scores: *mut f32,
-    /// P^T.
+    /// S^T of 32 keys, for two pairs of tiles.
+    scores: *mut u8,
+    /// P^T of 32 keys, for a pair of tiles.
     weights: *mut u8,
     /// Keys and values of the block in f32.
     rows: *mut f32,
@@ -90,17 +114,37 @@ impl Work {
         };
         Work {
             s,
-            q: take(s.tiles * 2 * s.part()),
+            q: take(s.tiles * s.queries()),
             out: take(s.tiles * s.out()),
             positions: take(s.tiles * 64).cast(),
-            top: take(s.tiles * 64).cast(),
+            reference: take(s.tiles * 64).cast(),
             total: take(s.tiles * 64).cast(),
-            keys: take(4 * s.part()),
-            values: take(2 * s.out()),
-            scores: take(2 * TILE).cast(),
-            weights: take(TILE),
+            keys: take(s.block()),
+            values: take(s.block()),
+            scores: take(2 * PAIR * SCORES),
+            weights: take(PAIR * TILE),
             rows: take(2 * BLOCK * s.hd * 4).cast(),
         }
+    }
+
+    /// Scores of the `i`-th tile of a pair, in one of two places.
+    fn scores_of(&self, turn: usize, i: usize) -> *mut f32 {
+        self.scores.wrapping_add((turn * PAIR + i) * SCORES).cast()
+    }
+}
+
+/// One or two tiles of lanes, and what they see of the block.
+#[derive(Clone, Copy)]
+struct Pair {
+    tiles: [(usize, Sight); PAIR],
+    count: usize,
+}
+
+impl Pair {
+    fn next(seen: &mut impl Iterator<Item = (usize, Sight)>) -> Option<Pair> {
+        let first = seen.next()?;
+        let second = seen.next();
+        Some(Pair { tiles: [first, second.unwrap_or(first)], count: 1 + usize::from(second.is_some()) })
     }
 }
 
@@ -109,13 +153,13 @@ impl Work {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")]
 unsafe fn attend(a: &Args<'_>) {
     let p = *a.params.get::<AttentionParams>();
-    let s = Shape::new(p.head_dim as usize, most_tiles(p.heads as usize));
+    let s = Shape::new(p.head_dim as usize, p.heads as usize);
     // SAFETY: the caller's promise; each worker has its own scratch, each unit its own heads of its own rows.
     unsafe {
         let w = Work::at(a.scratch.ptr.add(a.worker * s.bytes()), s);
         let view = View::new(a, &p);
         configure_tiles();
-        units(a, &p, |unit| one_unit(a, &view, &unit, w));
+        units(a, &p, TILES, |unit| one_unit(a, &view, &unit, w));
         asm!("tilerelease", options(nostack));
     }
 }
@@ -133,7 +177,7 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
             pack_queries(a, p, unit, tile, w);
             *w.positions.add(tile) = unit.positions(tile);
             std::ptr::write_bytes(w.out.add(tile * s.out()), 0, s.out());
-            _mm512_storeu_ps(w.top.add(tile * LANES), _mm512_set1_ps(f32::NEG_INFINITY));
+            _mm512_storeu_ps(w.reference.add(tile * LANES), _mm512_set1_ps(UNSEEN));
             _mm512_storeu_ps(w.total.add(tile * LANES), _mm512_setzero_ps());
         }
         let range = unit.keys(view);
@@ -144,18 +188,27 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
             pack_keys(w);
             load_rows(dtype, values, view.row_bytes, count, w.rows.add(BLOCK * s.hd), s.hd);
             pack_values(w);
-            for tile in 0..unit.tiles() {
-                let positions = &*w.positions.add(tile);
-                let sight = sight(positions, p.window, start, range.end);
-                if sight == Sight::Nothing {
-                    continue;
+            let sight_of = |tile| (tile, sight(&*w.positions.add(tile), p.window, start, range.end));
+            let mut seen = (0..unit.tiles()).map(sight_of).filter(|(_, sight)| *sight != Sight::Nothing);
+            let mut turn = 0;
+            let mut now = Pair::next(&mut seen);
+            if let Some(pair) = now {
+                score(w, pair, turn);
+            }
+            while let Some(pair) = now {
+                now = Pair::next(&mut seen);
+                if let Some(next) = now {
+                    score(w, next, 1 - turn);
                 }
-                score(w, tile);
-                if sight == Sight::Some {
-                    mask(w.scores, positions, p.window, start);
+                for (i, (tile, sight)) in pair.tiles.into_iter().take(pair.count).enumerate() {
+                    let scores = w.scores_of(turn, i);
+                    if sight == Sight::Some {
+                        mask(scores, &*w.positions.add(tile), p.window, start);
+                    }
+                    weigh(w, tile, scores, w.weights.add(i * TILE));
                 }
-                weigh(w, tile);
-                gather(w, tile);
+                gather(w, pair);
+                turn = 1 - turn;
             }
         }
         for tile in 0..unit.tiles() {
@@ -219,7 +272,7 @@ unsafe fn load_rows(dtype: DType, from: *const u8, stride: usize, count: usize, 
     }
 }
 
-/// Q^T of one tile: rows are pairs of elements, columns lanes; the score's factor is in it.
+/// Q^T of one tile: rows are pairs of elements, columns lanes; the score's factor is in it, and log2 e for `exp2_short`.
 ///
 /// # Safety
 /// As `attend`.
@@ -228,8 +281,7 @@ unsafe fn pack_queries(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usi
     // SAFETY: the caller's promise.
     unsafe {
         let q = a.input::<f32>(Q).as_ptr();
-        let scale = _mm512_set1_ps(p.scale);
-        let to = w.q.add(tile * 2 * w.s.part());
+        let scale = _mm512_set1_ps(p.scale * std::f32::consts::LOG2_E);
         for step in 0..w.s.steps() {
             let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
             for (l, (t, h)) in (0..LANES).map_while(|l| Some((l, unit.lane(tile, l)?))) {
@@ -239,15 +291,16 @@ unsafe fn pack_queries(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usi
                 [parts[0][l], parts[1][l]] = split(low, high);
             }
             for (i, part) in parts.into_iter().enumerate() {
+                let to = w.q.add(tile * w.s.queries() + (step * 2 + i) * TILE);
                 for (row, v) in transpose(part).into_iter().enumerate() {
-                    _mm512_storeu_si512(to.add(i * w.s.part() + step * TILE + row * 64).cast(), v);
+                    _mm512_storeu_si512(to.add(row * 64).cast(), v);
                 }
             }
         }
     }
 }
 
-/// K of the block: per part, two tiles of sixteen keys for each step.
+/// K of the block.
 ///
 /// # Safety
 /// As `attend`.
@@ -258,16 +311,16 @@ unsafe fn pack_keys(w: Work) {
         for j in 0..BLOCK {
             for step in 0..w.s.steps() {
                 let at = w.rows.add(j * w.s.hd + step * 32);
-                let to = w.keys.add(j / 16 * w.s.part() + step * TILE + j % 16 * 64);
+                let to = w.keys.add((step * 4 + j / 16) * TILE + j % 16 * 64);
                 let [first, second] = split(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16)));
                 _mm512_storeu_si512(to.cast(), first);
-                _mm512_storeu_si512(to.add(2 * w.s.part()).cast(), second);
+                _mm512_storeu_si512(to.add(2 * TILE).cast(), second);
             }
         }
     }
 }
 
-/// V^T of the block: per part, a tile of 32 keys for each sixteen elements.
+/// V^T of the block.
 ///
 /// # Safety
 /// As `attend`.
@@ -287,43 +340,68 @@ unsafe fn pack_values(w: Work) {
                 }
             }
             for (i, part) in parts.into_iter().enumerate() {
+                let to = w.values.add((e / 2 * 4 + i * 2 + e % 2) * TILE);
                 for (row, v) in transpose(part).into_iter().enumerate() {
-                    _mm512_storeu_si512(w.values.add(i * w.s.out() + e * TILE + row * 64).cast(), v);
+                    _mm512_storeu_si512(to.add(row * 64).cast(), v);
                 }
             }
         }
     }
 }
 
-/// S^T of the block and one tile.
+/// Adds to the sums of a pair: what is in registers 4 and 5 times what is in 6 and 7.
+///
+/// # Safety
+/// Tiles are configured.
+#[inline(always)]
+unsafe fn multiply(count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        dot::<0, 4, 6>();
+        dot::<1, 5, 6>();
+        if count == PAIR {
+            dot::<2, 4, 7>();
+            dot::<3, 5, 7>();
+        }
+    }
+}
+
+/// S^T of the block and a pair of tiles.
 ///
 /// # Safety
 /// As `attend`, with the block's keys packed.
 #[inline]
-unsafe fn score(w: Work, tile: usize) {
+unsafe fn score(w: Work, pair: Pair, turn: usize) {
     // SAFETY: addresses lie in the worker's memory; tiles are configured.
     unsafe {
-        let part = w.s.part();
-        asm!(
-            "tilezero tmm0", "tilezero tmm1",
-            "2:",
-            "tileloadd tmm6, [{q} + {row}*1]",
-            "tileloadd tmm2, [{k0} + {row}*1]",
-            "tileloadd tmm3, [{k1} + {row}*1]",
-            "tdpbf16ps tmm0, tmm2, tmm6", "tdpbf16ps tmm1, tmm3, tmm6",
-            "tileloadd tmm7, [{r} + {row}*1]",
-            "tdpbf16ps tmm0, tmm2, tmm7", "tdpbf16ps tmm1, tmm3, tmm7",
-            "tileloadd tmm4, [{l0} + {row}*1]",
-            "tileloadd tmm5, [{l1} + {row}*1]",
-            "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm5, tmm6",
-            "add {q}, 1024", "add {r}, 1024", "add {k0}, 1024", "add {k1}, 1024", "add {l0}, 1024", "add {l1}, 1024",
-            "dec {n}", "jnz 2b",
-            "tilestored [{s} + {row}*1], tmm0", "tilestored [{s} + {row}*1 + 1024], tmm1",
-            q = inout(reg) w.q.add(tile * 2 * part) => _, r = inout(reg) w.q.add(tile * 2 * part + part) => _,
-            k0 = inout(reg) w.keys => _, k1 = inout(reg) w.keys.add(part) => _,
-            l0 = inout(reg) w.keys.add(2 * part) => _, l1 = inout(reg) w.keys.add(3 * part) => _,
-            n = inout(reg) w.s.steps() => _, s = in(reg) w.scores, row = in(reg) 64usize, options(nostack)
-        );
+        zero::<0>();
+        zero::<1>();
+        zero::<2>();
+        zero::<3>();
+        let [q0, q1] = pair.tiles.map(|(tile, _)| w.q.add(tile * w.s.queries()));
+        for step in 0..w.s.steps() {
+            let (keys, q0, q1) = (w.keys.add(step * 4 * TILE), q0.add(step * 2 * TILE), q1.add(step * 2 * TILE));
+            load::<4>(keys);
+            load::<6>(q0);
+            load::<5>(keys.add(TILE));
+            load::<7>(q1);
+            multiply(pair.count);
+            load::<4>(keys.add(2 * TILE));
+            load::<5>(keys.add(3 * TILE));
+            multiply(pair.count);
+            load::<4>(keys);
+            load::<6>(q0.add(TILE));
+            load::<5>(keys.add(TILE));
+            load::<7>(q1.add(TILE));
+            multiply(pair.count);
+        }
+        let [to, other] = [0, 1].map(|i| w.scores_of(turn, i).cast::<u8>());
+        store::<0>(to);
+        store::<1>(to.add(TILE));
+        if pair.count == PAIR {
+            store::<2>(other);
+            store::<3>(other.add(TILE));
+        }
     }
 }
 
@@ -341,33 +419,34 @@ unsafe fn mask(scores: *mut f32, positions: &[i32; LANES], window: u32, start: u
         for j in 0..BLOCK {
             let key = _mm512_set1_epi32((start + j) as i32);
             let hidden = _mm512_cmpgt_epi32_mask(key, at) | _mm512_cmplt_epi32_mask(key, first);
-            _mm512_mask_storeu_ps(scores.add(j * LANES), hidden, _mm512_set1_ps(f32::NEG_INFINITY));
+            _mm512_mask_storeu_ps(scores.add(j * LANES), hidden, _mm512_set1_ps(HIDDEN));
         }
     }
 }
 
-/// Turns scores into P^T against the highest score so far, and rescales O^T where that rose.
+/// Turns scores into P^T against the lanes' references, and rescales O^T where one has changed.
 ///
 /// # Safety
 /// As `attend`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn weigh(w: Work, tile: usize) {
+unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8) {
     let order = interleave_index();
     // SAFETY: the caller's promise.
     unsafe {
-        let (top, total) = (w.top.add(tile * LANES), w.total.add(tile * LANES));
-        let before = _mm512_loadu_ps(top);
-        let mut high = [before; 4];
-        for j in 0..BLOCK {
-            high[j % 4] = _mm512_max_ps(high[j % 4], _mm512_loadu_ps(w.scores.add(j * LANES)));
+        let (at, total) = (w.reference.add(tile * LANES), w.total.add(tile * LANES));
+        let mut reference = _mm512_loadu_ps(at);
+        let mut high: [__m512; 4] = std::array::from_fn(|j| _mm512_loadu_ps(scores.add(j * LANES)));
+        for j in 4..BLOCK {
+            high[j % 4] = _mm512_max_ps(high[j % 4], _mm512_loadu_ps(scores.add(j * LANES)));
         }
         let high = _mm512_max_ps(_mm512_max_ps(high[0], high[1]), _mm512_max_ps(high[2], high[3]));
-        _mm512_storeu_ps(top, high);
-        // A lane that has seen nothing yet stays at -inf; any finite value serves as its reference.
-        let reference = _mm512_max_ps(high, _mm512_set1_ps(f32::MIN));
         let mut sum = _mm512_loadu_ps(total);
-        if _mm512_cmp_ps_mask::<_CMP_NEQ_OQ>(before, high) != 0 {
-            let keep = exp(_mm512_sub_ps(before, reference));
+        let risen = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(high, _mm512_add_ps(reference, _mm512_set1_ps(RISE)));
+        if risen != 0 {
+            let before = reference;
+            reference = _mm512_mask_mov_ps(before, risen, high);
+            _mm512_storeu_ps(at, reference);
+            let keep = exp2_short(_mm512_sub_ps(before, reference));
             sum = _mm512_mul_ps(sum, keep);
             let out = w.out.add(tile * w.s.out()).cast::<f32>();
             for d in 0..w.s.hd {
@@ -378,11 +457,11 @@ unsafe fn weigh(w: Work, tile: usize) {
         let upper = _mm512_set1_epi32(0xFFFF_0000u32 as i32);
         let (mut even, mut odd) = (_mm512_setzero_ps(), _mm512_setzero_ps());
         for pair in 0..BLOCK / 2 {
-            let at = w.scores.add(2 * pair * LANES);
-            let p0 = exp(_mm512_sub_ps(_mm512_loadu_ps(at), reference));
-            let p1 = exp(_mm512_sub_ps(_mm512_loadu_ps(at.add(LANES)), reference));
+            let at = scores.add(2 * pair * LANES);
+            let p0 = exp2_short(_mm512_sub_ps(_mm512_loadu_ps(at), reference));
+            let p1 = exp2_short(_mm512_sub_ps(_mm512_loadu_ps(at.add(LANES)), reference));
             let row = _mm512_permutexvar_epi16(order, narrow(p0, p1));
-            _mm512_storeu_si512(w.weights.add(pair * 64).cast(), row);
+            _mm512_storeu_si512(weights.add(pair * 64).cast(), row);
             even = _mm512_add_ps(even, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(row)));
             odd = _mm512_add_ps(odd, _mm512_castsi512_ps(_mm512_and_si512(row, upper)));
         }
@@ -390,29 +469,36 @@ unsafe fn weigh(w: Work, tile: usize) {
     }
 }
 
-/// O^T += V^T P^T of the block for one tile, 32 elements at a time.
+/// O^T += V^T P^T of the block for a pair of tiles, 32 elements at a time.
 ///
 /// # Safety
-/// As `attend`, with the block's values packed and the tile's weights written.
+/// As `attend`, with the block's values packed and the tiles' weights written.
 #[inline]
-unsafe fn gather(w: Work, tile: usize) {
+unsafe fn gather(w: Work, pair: Pair) {
     // SAFETY: addresses lie in the worker's memory; tiles are configured; head_dim is a multiple of 32.
     unsafe {
-        asm!(
-            "tileloadd tmm6, [{p} + {row}*1]",
-            "2:",
-            "tileloadd tmm0, [{o} + {row}*1]", "tileloadd tmm1, [{o} + {row}*1 + 1024]",
-            "tileloadd tmm2, [{v} + {row}*1]", "tileloadd tmm3, [{v} + {row}*1 + 1024]",
-            "tdpbf16ps tmm0, tmm2, tmm6", "tdpbf16ps tmm1, tmm3, tmm6",
-            "tileloadd tmm4, [{l} + {row}*1]", "tileloadd tmm5, [{l} + {row}*1 + 1024]",
-            "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm5, tmm6",
-            "tilestored [{o} + {row}*1], tmm0", "tilestored [{o} + {row}*1 + 1024], tmm1",
-            "add {o}, 2048", "add {v}, 2048", "add {l}, 2048",
-            "dec {n}", "jnz 2b",
-            p = in(reg) w.weights, o = inout(reg) w.out.add(tile * w.s.out()) => _,
-            v = inout(reg) w.values => _, l = inout(reg) w.values.add(w.s.out()) => _,
-            n = inout(reg) w.s.hd / 32 => _, row = in(reg) 64usize, options(nostack)
-        );
+        let [o0, o1] = pair.tiles.map(|(tile, _)| w.out.add(tile * w.s.out()));
+        load::<6>(w.weights);
+        load::<7>(w.weights.add(TILE));
+        for e in 0..w.s.hd / 32 {
+            let (values, o0, o1) = (w.values.add(e * 4 * TILE), o0.add(e * 2 * TILE), o1.add(e * 2 * TILE));
+            load::<0>(o0);
+            load::<1>(o0.add(TILE));
+            load::<4>(values);
+            load::<5>(values.add(TILE));
+            load::<2>(o1);
+            load::<3>(o1.add(TILE));
+            multiply(pair.count);
+            load::<4>(values.add(2 * TILE));
+            load::<5>(values.add(3 * TILE));
+            multiply(pair.count);
+            store::<0>(o0);
+            store::<1>(o0.add(TILE));
+            if pair.count == PAIR {
+                store::<2>(o1);
+                store::<3>(o1.add(TILE));
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! How attention is cut: sixteen (token, head) pairs side by side in the lanes of a vector, keys one after another.
 //!
 //! Tokens of one sequence that follow each other form a run, and the query heads of one kv head read the same keys. A unit is a
-//! run of up to `most_tokens` tokens of one kv head; its T x group pairs, head after head, fill tiles of sixteen lanes. Softmax
-//! then never works across lanes.
+//! run of up to `unit_tokens` tokens of one kv head; its T x group pairs, head after head, fill tiles of sixteen lanes. Softmax
+//! then never works across lanes, and a lane's result does not depend on the lanes beside it.
 
 use std::ops::Range;
 
@@ -15,17 +15,22 @@ pub(super) const LANES: usize = 16;
 /// Keys in a block; a page holds whole blocks.
 pub(super) const BLOCK: usize = 32;
 
-/// Tiles that a unit aims at: enough work for each block of keys that is fetched and converted.
-const TILES: usize = 16;
-
-/// Tokens in a unit at most.
-fn most_tokens(group: usize) -> usize {
-    LANES * (TILES / group).max(1)
+/// Tiles in a unit at most that fills up to `tiles`, for any number of kv heads.
+pub(super) fn most_tiles(tiles: usize, heads: usize) -> usize {
+    tiles.max(heads)
 }
 
-/// Tiles in a unit at most, for any number of kv heads.
-pub(super) fn most_tiles(heads: usize) -> usize {
-    TILES.max(heads)
+/// Units that each worker gets at least, where there are rows enough: late tokens see more keys than early ones.
+const UNITS: usize = 4;
+
+/// Tokens of a unit that fills up to `tiles`: each block of keys is fetched and converted once a unit.
+fn unit_tokens(a: &Args<'_>, p: &AttentionParams, tiles: usize) -> usize {
+    let (kv_heads, group) = (p.kv_heads as usize, (p.heads / p.kv_heads) as usize);
+    let mut tokens = LANES;
+    while 2 * tokens * group <= tiles * LANES && a.rows.div_ceil(2 * tokens) * kv_heads >= UNITS * a.workers {
+        tokens *= 2;
+    }
+    tokens
 }
 
 /// A run of tokens for one kv head.
@@ -40,24 +45,28 @@ pub(super) struct Unit {
     pub seq: usize,
 }
 
-/// Calls `work` with every unit that this worker owns.
+/// Calls `work` with every unit of up to `tiles` tiles that this worker owns.
 ///
 /// # Safety
 /// As `contract::Phase`.
 #[inline(always)]
-pub(super) unsafe fn units(a: &Args<'_>, p: &AttentionParams, mut work: impl FnMut(Unit)) {
+pub(super) unsafe fn units(a: &Args<'_>, p: &AttentionParams, tiles: usize, mut work: impl FnMut(Unit)) {
     // SAFETY: the caller's promise.
     let (row_seq, positions) = unsafe { (a.input::<i32>(ROW_SEQ), a.input::<i32>(POSITIONS)) };
     let kv_heads = p.kv_heads as usize;
     let group = p.heads as usize / kv_heads;
+    let most = unit_tokens(a, p, tiles);
     let (mut row, mut number) = (0, 0);
     while row < a.rows {
         let follows = |r: usize| {
             r < a.rows && row_seq[r] == row_seq[row] && positions[r] as usize == positions[row] as usize + (r - row)
         };
-        let tokens = (1..).take_while(|&t| t < most_tokens(group) && follows(row + t)).count() + 1;
+        let tokens = (1..).take_while(|&t| t < most && follows(row + t)).count() + 1;
         for kv_head in 0..kv_heads {
-            if number % a.workers == a.worker {
+            // There and back: later units take longer.
+            let (round, turn) = (number / a.workers, number % a.workers);
+            let owner = if round % 2 == 0 { turn } else { a.workers - 1 - turn };
+            if owner == a.worker {
                 let (position, seq) = (positions[row] as usize, row_seq[row] as usize);
                 work(Unit { first_row: row, tokens, kv_head, group, position, seq });
             }

@@ -11,11 +11,14 @@ use crate::{DType, kv, math};
 pub(super) const NATIVE: Native =
     Native { phases: &[portable], scratch: |key, workers| workers * worker_floats(key) * size_of::<f32>() };
 
+/// Tiles that a unit aims at.
+const TILES: usize = 16;
+
 type Lanes = [f32; LANES];
 
 fn worker_floats(key: &Key) -> usize {
     // Per tile: q and out (hd lanes each), top, total and positions. Per block: keys, values, scores.
-    most_tiles(key.batch) * (2 * key.k + 3) * LANES + 2 * BLOCK * key.k.next_multiple_of(LANES) + BLOCK * LANES
+    most_tiles(TILES, key.batch) * (2 * key.k + 3) * LANES + 2 * BLOCK * key.k.next_multiple_of(LANES) + BLOCK * LANES
 }
 
 /// One worker's memory.
@@ -52,7 +55,7 @@ unsafe fn portable(a: &Args<'_>) {
 unsafe fn run<S: Simd>(simd: S, a: &Args<'_>) {
     let p = *a.params.get::<AttentionParams>();
     let hd = p.head_dim as usize;
-    let tiles = most_tiles(p.heads as usize);
+    let tiles = most_tiles(TILES, p.heads as usize);
     let key_floats = hd.next_multiple_of(LANES) * BLOCK;
     let floats = tiles * (2 * hd + 3) * LANES + 2 * key_floats + BLOCK * LANES;
     // SAFETY: the scratch asked for above, a part per worker; Lanes are plain floats.
@@ -72,6 +75,7 @@ unsafe fn run<S: Simd>(simd: S, a: &Args<'_>) {
         units(
             a,
             &p,
+            TILES,
             #[inline(always)]
             |unit| one_unit(simd, a, &view, &unit, &mut work),
         );

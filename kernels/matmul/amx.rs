@@ -20,7 +20,7 @@ use super::{GATE, MatmulParams, TILE_ROWS, W, X, Y, pack};
 use crate::DType;
 use crate::amx::{TILE, configure_tiles};
 use crate::contract::{Args, Flags, Key, Native};
-use crate::x86::{gate, narrow, split};
+use crate::x86::{gate, gate_short, narrow, split};
 
 /// x rounded to bf16.
 pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>], scratch: scratch::<1> };
@@ -178,6 +178,42 @@ struct Item {
     pair: usize,
 }
 
+/// A block whose sums are ready.
+#[derive(Clone, Copy)]
+struct Ready {
+    pair: usize,
+    /// Which 32 rows.
+    m: usize,
+}
+
+/// Rows 2 i and 2 i + 1 of a finished block, gated, in bf16.
+///
+/// # Safety
+/// `ready` holds four tiles.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn gate_rows(ready: *const u8, i: usize) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let at = ready.add(i / 8 * 2 * TILE + i % 8 * 128).cast::<f32>();
+        let row = |at: *const f32| gate_short(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(TILE / 4)));
+        let mut both = narrow(row(at), row(at.add(16)));
+        // Here, and not where it is stored.
+        asm!("/* {} */", inout(zmm_reg) both, options(nostack, nomem, preserves_flags));
+        both
+    }
+}
+
+/// All rows of a finished block.
+///
+/// # Safety
+/// As `gate_rows`.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn gate_all(ready: *const u8) -> [__m512i; 16] {
+    // SAFETY: the caller's promise.
+    std::array::from_fn(|i| unsafe { gate_rows(ready, i) })
+}
+
 /// One worker's part of phase 2.
 struct Work<'a> {
     a: &'a Args<'a>,
@@ -225,6 +261,7 @@ impl Work<'_> {
         let c = &self.c;
         let mut item = Item { group: self.mine.start, slice: 0, pair: self.mine.start };
         let mut high = false;
+        let mut gating = None;
         // SAFETY: the caller's promise.
         unsafe {
             Low::start();
@@ -239,13 +276,15 @@ impl Work<'_> {
                         Some(next) => self.sums(next, 0),
                         None => std::ptr::null_mut(),
                     };
-                    if high {
-                        self.block::<High>(item, m, to, from)
-                    } else {
-                        self.block::<Low>(item, m, to, from)
+                    match (gating, high) {
+                        (Some(block), false) => self.block_gating::<Low>(item, m, to, from, block),
+                        (Some(block), true) => self.block_gating::<High>(item, m, to, from, block),
+                        (None, false) => self.block::<Low>(item, m, to, from),
+                        (None, true) => self.block::<High>(item, m, to, from),
                     }
                     high ^= from != to;
-                    if done {
+                    gating = (done && self.gates_tiles()).then_some(Ready { pair: item.pair, m });
+                    if done && gating.is_none() {
                         self.finish(item.pair, m * TILE_ROWS..(m * TILE_ROWS + TILE_ROWS).min(self.a.rows));
                     }
                 }
@@ -254,7 +293,15 @@ impl Work<'_> {
                     None => break,
                 }
             }
+            if let Some(block) = gating {
+                self.put_gated(block, gate_all(self.ready));
+            }
         }
+    }
+
+    /// Whether y is silu(g) u in bf16 tiles, which is gated in the shadow of the next block's products.
+    fn gates_tiles(&self) -> bool {
+        self.p.gated == 1 && self.p.ldy == 0 && self.c.x_parts == 1 && self.c.w_parts == 1
     }
 
     /// Adds 32 rows of x times the slice's weights to the sums of `R`, stores them and loads the next block's from `from`.
@@ -291,6 +338,79 @@ impl Work<'_> {
             // One block alone keeps its sums where they are.
             if from != to {
                 R::turn(to, from);
+            }
+        }
+    }
+
+    /// As `block`, and gates meanwhile the block whose sums are ready. Its results stay in registers up to the end: stores between
+    /// the products would hold up the loads of tiles.
+    ///
+    /// # Safety
+    /// As `block`; `gates_tiles`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
+    unsafe fn block_gating<R: Roles>(&self, item: Item, m: usize, to: *mut u8, from: *const u8, block: Ready) {
+        let c = &self.c;
+        let steps = c.slice(item.slice);
+        let len = steps.len();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let x = self.x.add((m * c.steps + steps.start) * 2 * TILE);
+            let mut walk = Walk::new([x, self.weights], [2 * TILE, c.weight_step()], len, m % 2 == 1);
+            let mut walked = 0;
+            let mut rows = |i: usize| {
+                while walked < (i + 1) * len / 16 {
+                    R::one_part(&walk);
+                    walk.advance();
+                    walked += 1;
+                }
+                if i == 7 && len > AWAKE[2] {
+                    R::awake(self.idle);
+                }
+                gate_rows(self.ready, i)
+            };
+            let gated = [
+                rows(0),
+                rows(1),
+                rows(2),
+                rows(3),
+                rows(4),
+                rows(5),
+                rows(6),
+                rows(7),
+                rows(8),
+                rows(9),
+                rows(10),
+                rows(11),
+                rows(12),
+                rows(13),
+                rows(14),
+                rows(15),
+            ];
+            if from != to {
+                R::turn(to, from);
+            }
+            self.put_gated(block, gated);
+        }
+    }
+
+    /// Writes a gated block to its half of a tile of y.
+    ///
+    /// # Safety
+    /// As `multiply`; `gates_tiles`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn put_gated(&self, block: Ready, gated: [__m512i; 16]) {
+        let tiles = (block.m * (self.p.n as usize / 32) + block.pair / 2) * 2 * TILE + block.pair % 2 * 32;
+        // SAFETY: y has whole tiles.
+        unsafe {
+            let to = self.a.output::<u8>(Y).add(tiles);
+            for (i, two) in gated.into_iter().enumerate() {
+                let halves = [_mm512_castsi512_si256(two), _mm512_extracti64x4_epi64::<1>(two)];
+                for (r, half) in (2 * i..).zip(halves) {
+                    if block.m * TILE_ROWS + r < self.a.rows {
+                        _mm256_storeu_si256(to.add(r * 64).cast(), half);
+                    }
+                }
             }
         }
     }

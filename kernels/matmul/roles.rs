@@ -89,11 +89,11 @@ macro_rules! roles {
                 unsafe {
                     asm!(
                         concat!("tileloadd ", $w0, ", [{w} + {row}*1]"),
-                        concat!("tileloadd ", $x0, ", [{x} + {row}*1]"),
+                        concat!("tileloaddt1 ", $x0, ", [{x} + {row}*1]"),
                         concat!("tdpbf16ps ", $s0, ", ", $x0, ", ", $w0),
                         concat!("tileloadd ", $w1, ", [{w} + {row}*1 + 1024]"),
                         concat!("tdpbf16ps ", $s1, ", ", $x0, ", ", $w1),
-                        concat!("tileloadd ", $x1, ", [{x} + {row}*1 + 1024]"),
+                        concat!("tileloaddt1 ", $x1, ", [{x} + {row}*1 + 1024]"),
                         concat!("tdpbf16ps ", $s3, ", ", $x1, ", ", $w1),
                         concat!("tdpbf16ps ", $s2, ", ", $x1, ", ", $w0),
                         x = in(reg) at.x, w = in(reg) at.w, row = in(reg) 64usize,
@@ -108,11 +108,11 @@ macro_rules! roles {
                 unsafe {
                     asm!(
                         concat!("tileloadd ", $w0, ", [{w} + {row}*1 + 2048]"),
-                        concat!("tileloadd ", $x0, ", [{x} + {row}*1]"),
+                        concat!("tileloaddt1 ", $x0, ", [{x} + {row}*1]"),
                         concat!("tdpbf16ps ", $s0, ", ", $x0, ", ", $w0),
                         concat!("tileloadd ", $w1, ", [{w} + {row}*1 + 3072]"),
                         concat!("tdpbf16ps ", $s1, ", ", $x0, ", ", $w1),
-                        concat!("tileloadd ", $x1, ", [{x} + {row}*1 + 1024]"),
+                        concat!("tileloaddt1 ", $x1, ", [{x} + {row}*1 + 1024]"),
                         concat!("tdpbf16ps ", $s2, ", ", $x1, ", ", $w0),
                         concat!("tileloadd ", $w0, ", [{w} + {row}*1]"),
                         concat!("tdpbf16ps ", $s3, ", ", $x1, ", ", $w1),
