@@ -170,6 +170,13 @@ pub struct Key {
     pub flags: Flags,
 }
 
+impl Key {
+    /// The same problem with one property more.
+    pub fn with(self, flag: Flags) -> Key {
+        Key { flags: self.flags.with(flag), ..self }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} m={} n={} k={}", self.op, self.m, self.n, self.k)?;

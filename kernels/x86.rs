@@ -1,5 +1,6 @@
 //! Vector functions that several AVX-512 kernels share.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Two vectors of f32 as 32 bf16, in order.
@@ -19,6 +20,22 @@ pub(crate) fn split(low: __m512, high: __m512) -> [__m512i; 2] {
     let low_first = widen(_mm512_castsi512_si256(first));
     let high_first = widen(_mm512_extracti64x4_epi64::<1>(first));
     [first, narrow(_mm512_sub_ps(low, low_first), _mm512_sub_ps(high, high_first))]
+}
+
+/// Asks for a line that will be written, in advance. Any address will do.
+#[inline(always)]
+pub(crate) fn prefetch_to_write(at: *const u8) {
+    // SAFETY: a hint, which never faults.
+    unsafe { asm!("prefetchw [{}]", in(reg) at, options(nostack, readonly, preserves_flags)) };
+}
+
+/// `value`, computed here and not where it is used: where it stands between other instructions, and not behind them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn here(mut value: __m512i) -> __m512i {
+    // SAFETY: no instruction at all; the comment names the register.
+    unsafe { asm!("/* {} */", inout(zmm_reg) value, options(nostack, nomem, preserves_flags)) };
+    value
 }
 
 /// 0, 16, 1, 17, ...: puts two sixteens side by side.

@@ -4,8 +4,8 @@
 //! once for all tiles of the unit. Queries and keys enter in two bf16 parts (three products: an error in a score is an error in
 //! an exponent), values in two, weights rounded to bf16 and summed as rounded.
 //!
-//! Tiles go two by two, so that four sums hide the latency of a product, and the scores of the next two are asked for before
-//! the last two are weighed. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
+//! Tiles go two by two, so that four sums hide the latency of a product. In the shadow of a pair's weighing run the products of its
+//! neighbours (`Shadow`): O^T of the last pair and the scores of the next. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
 //! has risen by `RISE`, so that O^T is seldom rescaled (as in FlashAttention-4).
 
 use std::arch::asm;
@@ -14,10 +14,11 @@ use std::arch::x86_64::*;
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
 use super::{AttentionParams, OUT, Q, View};
 use crate::DType;
-use crate::amx::{TILE, configure_tiles, dot, load, store, zero};
+use crate::amx::{TILE, configure_tiles, dot, load, sixteen, store, zero};
 use crate::contract::{Args, Native};
 use crate::kv;
-use crate::x86::{exp2_short, interleave_index, narrow, split};
+use crate::matmul::tiled_at;
+use crate::x86::{exp2_short, here, interleave_index, narrow, split};
 
 pub(super) const NATIVE: Native =
     Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, key.batch).bytes() };
@@ -68,14 +69,17 @@ impl Shape {
     fn bytes(self) -> usize {
         let per_tile = self.queries() + self.out() + 3 * 64;
         let rows = 2 * BLOCK * self.hd * 4;
-        self.tiles * per_tile + 2 * self.block() + 2 * PAIR * SCORES + PAIR * TILE + rows
+        self.tiles * per_tile + 2 * self.block() + 2 * (SCORES + WEIGHTS) + rows
     }
 }
 
 /// Tiles of lanes that go together.
 const PAIR: usize = 2;
-/// Bytes of the scores of a block and a tile of lanes.
-const SCORES: usize = BLOCK * LANES * 4;
+/// Bytes of the scores of a block and a pair, of which two are under way; of a tile of them.
+const SCORES: usize = PAIR * ONE_SCORES;
+const ONE_SCORES: usize = BLOCK * LANES * 4;
+/// Bytes of the weights of a pair, of which two are under way.
+const WEIGHTS: usize = PAIR * TILE;
 
 /// One worker's memory, as addresses.
 #[derive(Clone, Copy)]
@@ -94,9 +98,8 @@ struct Work {
     keys: *mut u8,
     /// V^T of 32 keys.
     values: *mut u8,
-    /// S^T of 32 keys, for two pairs of tiles.
+    /// S^T of 32 keys, and P^T, for two pairs of tiles that take turns.
     scores: *mut u8,
-    /// P^T of 32 keys, for a pair of tiles.
     weights: *mut u8,
     /// Keys and values of the block in f32.
     rows: *mut f32,
@@ -121,30 +124,42 @@ impl Work {
             total: take(s.tiles * 64).cast(),
             keys: take(s.block()),
             values: take(s.block()),
-            scores: take(2 * PAIR * SCORES),
-            weights: take(PAIR * TILE),
+            scores: take(2 * SCORES),
+            weights: take(2 * WEIGHTS),
             rows: take(2 * BLOCK * s.hd * 4).cast(),
         }
     }
-
-    /// Scores of the `i`-th tile of a pair, in one of two places.
-    fn scores_of(&self, turn: usize, i: usize) -> *mut f32 {
-        self.scores.wrapping_add((turn * PAIR + i) * SCORES).cast()
-    }
 }
 
-/// One or two tiles of lanes, and what they see of the block.
+/// One or two tiles of lanes, what they see of the block, and where their scores and weights go.
 #[derive(Clone, Copy)]
 struct Pair {
     tiles: [(usize, Sight); PAIR],
     count: usize,
+    scores: *mut u8,
+    weights: *mut u8,
 }
 
-impl Pair {
-    fn next(seen: &mut impl Iterator<Item = (usize, Sight)>) -> Option<Pair> {
-        let first = seen.next()?;
-        let second = seen.next();
-        Some(Pair { tiles: [first, second.unwrap_or(first)], count: 1 + usize::from(second.is_some()) })
+/// The pairs that see something of a block.
+struct Pairs<I> {
+    seen: I,
+    w: Work,
+    turn: usize,
+}
+
+impl<I: Iterator<Item = (usize, Sight)>> Iterator for Pairs<I> {
+    type Item = Pair;
+
+    fn next(&mut self) -> Option<Pair> {
+        let first = self.seen.next()?;
+        let second = self.seen.next();
+        self.turn = 1 - self.turn;
+        Some(Pair {
+            tiles: [first, second.unwrap_or(first)],
+            count: 1 + usize::from(second.is_some()),
+            scores: self.w.scores.wrapping_add(self.turn * SCORES),
+            weights: self.w.weights.wrapping_add(self.turn * WEIGHTS),
+        })
     }
 }
 
@@ -173,7 +188,7 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
     let dtype = DType::from_ggml(p.kv_dtype).unwrap_or(DType::F16);
     // SAFETY: the caller's promise.
     unsafe {
-        for tile in 0..unit.tiles() {
+        for tile in unit.by_rows() {
             pack_queries(a, p, unit, tile, w);
             *w.positions.add(tile) = unit.positions(tile);
             std::ptr::write_bytes(w.out.add(tile * s.out()), 0, s.out());
@@ -189,29 +204,27 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
             load_rows(dtype, values, view.row_bytes, count, w.rows.add(BLOCK * s.hd), s.hd);
             pack_values(w);
             let sight_of = |tile| (tile, sight(&*w.positions.add(tile), p.window, start, range.end));
-            let mut seen = (0..unit.tiles()).map(sight_of).filter(|(_, sight)| *sight != Sight::Nothing);
-            let mut turn = 0;
-            let mut now = Pair::next(&mut seen);
-            if let Some(pair) = now {
-                score(w, pair, turn);
-            }
+            let seen = (0..unit.tiles()).map(sight_of).filter(|(_, sight)| *sight != Sight::Nothing);
+            let mut pairs = Pairs { seen, w, turn: 0 };
+            let mut last = None;
+            let mut now = pairs.next();
+            Shadow::new(w, None, now).finish();
             while let Some(pair) = now {
-                now = Pair::next(&mut seen);
-                if let Some(next) = now {
-                    score(w, next, 1 - turn);
-                }
+                let next = pairs.next();
+                let mut shadow = Shadow::new(w, last, next);
                 for (i, (tile, sight)) in pair.tiles.into_iter().take(pair.count).enumerate() {
-                    let scores = w.scores_of(turn, i);
+                    let scores = pair.scores.add(i * ONE_SCORES).cast();
                     if sight == Sight::Some {
                         mask(scores, &*w.positions.add(tile), p.window, start);
                     }
-                    weigh(w, tile, scores, w.weights.add(i * TILE));
+                    weigh(w, tile, scores, pair.weights.add(i * TILE), &mut shadow);
                 }
-                gather(w, pair);
-                turn = 1 - turn;
+                shadow.finish();
+                (last, now) = (now, next);
             }
+            Shadow::new(w, last, None).finish();
         }
-        for tile in 0..unit.tiles() {
+        for tile in unit.by_rows() {
             write_out(a, p, unit, tile, w);
         }
     }
@@ -284,7 +297,7 @@ unsafe fn pack_queries(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usi
         let scale = _mm512_set1_ps(p.scale * std::f32::consts::LOG2_E);
         for step in 0..w.s.steps() {
             let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
-            for (l, (t, h)) in (0..LANES).map_while(|l| Some((l, unit.lane(tile, l)?))) {
+            for (l, (t, h)) in unit.lanes(tile).enumerate() {
                 let at = q.add((unit.first_row + t) * p.ldq as usize + h * w.s.hd + step * 32);
                 let low = _mm512_mul_ps(_mm512_loadu_ps(at), scale);
                 let high = _mm512_mul_ps(_mm512_loadu_ps(at.add(16)), scale);
@@ -366,41 +379,130 @@ unsafe fn multiply(count: usize) {
     }
 }
 
-/// S^T of the block and a pair of tiles.
+/// Products that wait to be done bit by bit: O^T += V^T P^T of one pair, then S^T of another.
+struct Shadow {
+    w: Work,
+    gather: Option<Pair>,
+    score: Option<Pair>,
+    /// Bits of the first, and of both.
+    bits: [usize; 2],
+    done: usize,
+    /// In 1 / `PARTS` of a pair's weighing.
+    time: usize,
+}
+
+/// Bits of time in the weighing of a pair: its rows of weights.
+const PARTS: usize = PAIR * BLOCK / 2;
+
+impl Shadow {
+    fn new(w: Work, gather: Option<Pair>, score: Option<Pair>) -> Shadow {
+        let first = gather.map_or(0, |_| 2 * w.s.steps());
+        let bits = [first, first + score.map_or(0, |_| 3 * w.s.steps())];
+        Shadow { w, gather, score, bits, done: 0, time: 0 }
+    }
+
+    /// Does what is due after another of `PARTS`.
+    ///
+    /// # Safety
+    /// As `attend`, with the block's keys and values packed and the first pair's weights written.
+    #[inline(always)]
+    unsafe fn advance(&mut self) {
+        self.time += 1;
+        while self.done * PARTS < self.bits[1] * self.time {
+            // SAFETY: the caller's promise.
+            unsafe { self.bit() };
+        }
+    }
+
+    /// Does what is left.
+    ///
+    /// # Safety
+    /// As `advance`.
+    unsafe fn finish(mut self) {
+        while self.done < self.bits[1] {
+            // SAFETY: the caller's promise.
+            unsafe { self.bit() };
+        }
+    }
+
+    /// # Safety
+    /// As `advance`.
+    #[inline(always)]
+    unsafe fn bit(&mut self) {
+        let at = self.done;
+        self.done += 1;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (self.gather, self.score) {
+                (Some(pair), _) if at < self.bits[0] => gather(self.w, pair, at / 2, at % 2),
+                (_, Some(pair)) => score(self.w, pair, (at - self.bits[0]) / 3, (at - self.bits[0]) % 3),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// S^T of the block and a pair: one step along the elements, one of three products of parts.
 ///
 /// # Safety
 /// As `attend`, with the block's keys packed.
 #[inline]
-unsafe fn score(w: Work, pair: Pair, turn: usize) {
+unsafe fn score(w: Work, pair: Pair, step: usize, product: usize) {
     // SAFETY: addresses lie in the worker's memory; tiles are configured.
     unsafe {
-        zero::<0>();
-        zero::<1>();
-        zero::<2>();
-        zero::<3>();
-        let [q0, q1] = pair.tiles.map(|(tile, _)| w.q.add(tile * w.s.queries()));
-        for step in 0..w.s.steps() {
-            let (keys, q0, q1) = (w.keys.add(step * 4 * TILE), q0.add(step * 2 * TILE), q1.add(step * 2 * TILE));
-            load::<4>(keys);
-            load::<6>(q0);
-            load::<5>(keys.add(TILE));
-            load::<7>(q1);
-            multiply(pair.count);
-            load::<4>(keys.add(2 * TILE));
-            load::<5>(keys.add(3 * TILE));
-            multiply(pair.count);
-            load::<4>(keys);
-            load::<6>(q0.add(TILE));
-            load::<5>(keys.add(TILE));
-            load::<7>(q1.add(TILE));
-            multiply(pair.count);
+        if (step, product) == (0, 0) {
+            zero::<0>();
+            zero::<1>();
+            zero::<2>();
+            zero::<3>();
         }
-        let [to, other] = [0, 1].map(|i| w.scores_of(turn, i).cast::<u8>());
-        store::<0>(to);
-        store::<1>(to.add(TILE));
-        if pair.count == PAIR {
-            store::<2>(other);
-            store::<3>(other.add(TILE));
+        // First parts, then second keys with first queries, then first keys with second queries.
+        let keys = w.keys.add((step * 4 + product % 2 * 2) * TILE);
+        load::<4>(keys);
+        if product != 1 {
+            let [q0, q1] = pair.tiles.map(|(tile, _)| w.q.add(tile * w.s.queries() + (step * 2 + product / 2) * TILE));
+            load::<6>(q0);
+            load::<7>(q1);
+        }
+        load::<5>(keys.add(TILE));
+        multiply(pair.count);
+        if (step + 1, product) == (w.s.steps(), 2) {
+            store::<0>(pair.scores);
+            store::<1>(pair.scores.add(TILE));
+            store::<2>(pair.scores.add(2 * TILE));
+            store::<3>(pair.scores.add(3 * TILE));
+        }
+    }
+}
+
+/// O^T += V^T P^T of the block for a pair: 32 elements, one part of the values.
+///
+/// # Safety
+/// As `attend`, with the block's values packed and the pair's weights written.
+#[inline]
+unsafe fn gather(w: Work, pair: Pair, e: usize, part: usize) {
+    // SAFETY: addresses lie in the worker's memory; tiles are configured; head_dim is a multiple of 32.
+    unsafe {
+        let values = w.values.add((e * 4 + part * 2) * TILE);
+        let [o0, o1] = pair.tiles.map(|(tile, _)| w.out.add(tile * w.s.out() + e * 2 * TILE));
+        load::<4>(values);
+        if part == 0 {
+            load::<6>(pair.weights);
+            load::<0>(o0);
+            load::<7>(pair.weights.add(TILE));
+            load::<2>(o1);
+            load::<1>(o0.add(TILE));
+            load::<3>(o1.add(TILE));
+        }
+        load::<5>(values.add(TILE));
+        multiply(pair.count);
+        if part == 1 {
+            store::<0>(o0);
+            store::<1>(o0.add(TILE));
+            if pair.count == PAIR {
+                store::<2>(o1);
+                store::<3>(o1.add(TILE));
+            }
         }
     }
 }
@@ -424,12 +526,13 @@ unsafe fn mask(scores: *mut f32, positions: &[i32; LANES], window: u32, start: u
     }
 }
 
-/// Turns scores into P^T against the lanes' references, and rescales O^T where one has changed.
+/// Turns scores into P^T against the lanes' references, and rescales O^T where one has changed. P^T stays in registers up to the
+/// end: stores between the products of the shadow would hold up their loads.
 ///
 /// # Safety
-/// As `attend`.
+/// As `attend`, and as `Shadow::advance`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8) {
+unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8, shadow: &mut Shadow) {
     let order = interleave_index();
     // SAFETY: the caller's promise.
     unsafe {
@@ -456,49 +559,20 @@ unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8) {
         }
         let upper = _mm512_set1_epi32(0xFFFF_0000u32 as i32);
         let (mut even, mut odd) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-        for pair in 0..BLOCK / 2 {
+        let mut row = |pair: usize| {
             let at = scores.add(2 * pair * LANES);
             let p0 = exp2_short(_mm512_sub_ps(_mm512_loadu_ps(at), reference));
             let p1 = exp2_short(_mm512_sub_ps(_mm512_loadu_ps(at.add(LANES)), reference));
-            let row = _mm512_permutexvar_epi16(order, narrow(p0, p1));
-            _mm512_storeu_si512(weights.add(pair * 64).cast(), row);
+            let row = here(_mm512_permutexvar_epi16(order, narrow(p0, p1)));
             even = _mm512_add_ps(even, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(row)));
             odd = _mm512_add_ps(odd, _mm512_castsi512_ps(_mm512_and_si512(row, upper)));
+            shadow.advance();
+            row
+        };
+        for (pair, row) in sixteen!(row).into_iter().enumerate() {
+            _mm512_storeu_si512(weights.add(pair * 64).cast(), row);
         }
         _mm512_storeu_ps(total, _mm512_add_ps(sum, _mm512_add_ps(even, odd)));
-    }
-}
-
-/// O^T += V^T P^T of the block for a pair of tiles, 32 elements at a time.
-///
-/// # Safety
-/// As `attend`, with the block's values packed and the tiles' weights written.
-#[inline]
-unsafe fn gather(w: Work, pair: Pair) {
-    // SAFETY: addresses lie in the worker's memory; tiles are configured; head_dim is a multiple of 32.
-    unsafe {
-        let [o0, o1] = pair.tiles.map(|(tile, _)| w.out.add(tile * w.s.out()));
-        load::<6>(w.weights);
-        load::<7>(w.weights.add(TILE));
-        for e in 0..w.s.hd / 32 {
-            let (values, o0, o1) = (w.values.add(e * 4 * TILE), o0.add(e * 2 * TILE), o1.add(e * 2 * TILE));
-            load::<0>(o0);
-            load::<1>(o0.add(TILE));
-            load::<4>(values);
-            load::<5>(values.add(TILE));
-            load::<2>(o1);
-            load::<3>(o1.add(TILE));
-            multiply(pair.count);
-            load::<4>(values.add(2 * TILE));
-            load::<5>(values.add(3 * TILE));
-            multiply(pair.count);
-            store::<0>(o0);
-            store::<1>(o0.add(TILE));
-            if pair.count == PAIR {
-                store::<2>(o1);
-                store::<3>(o1.add(TILE));
-            }
-        }
     }
 }
 
@@ -512,14 +586,19 @@ unsafe fn write_out(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usize,
     unsafe {
         let inverse = _mm512_div_ps(_mm512_set1_ps(1.0), _mm512_loadu_ps(w.total.add(tile * LANES)));
         let out = w.out.add(tile * w.s.out()).cast::<f32>();
+        let cols = p.heads as usize * w.s.hd;
         for e in 0..w.s.hd / 16 {
             let rows: [__m512i; 16] = std::array::from_fn(|d| {
                 _mm512_castps_si512(_mm512_mul_ps(_mm512_loadu_ps(out.add((e * 16 + d) * LANES)), inverse))
             });
-            for (l, v) in transpose(rows).into_iter().enumerate() {
-                let Some((t, h)) = unit.lane(tile, l) else { break };
-                let at = (unit.first_row + t) * p.ldo as usize + h * w.s.hd + e * 16;
-                _mm512_storeu_ps(a.output::<f32>(OUT).add(at), _mm512_castsi512_ps(v));
+            for ((t, h), v) in unit.lanes(tile).zip(transpose(rows)) {
+                let (row, col, v) = (unit.first_row + t, h * w.s.hd + e * 16, _mm512_castsi512_ps(v));
+                if p.ldo == 0 {
+                    let half = _mm512_castsi512_si256(narrow(v, v));
+                    _mm256_storeu_si256(a.output::<u16>(OUT).add(tiled_at(cols, row, col)).cast(), half);
+                } else {
+                    _mm512_storeu_ps(a.output::<f32>(OUT).add(row * p.ldo as usize + col), v);
+                }
             }
         }
     }

@@ -82,17 +82,36 @@ impl Unit {
         (self.tokens * self.group).div_ceil(LANES)
     }
 
-    /// Token (from the first) and query head of lane `lane` of tile `tile`, or `None` past the end.
+    /// Token (from the first) and query head of each lane of a tile, up to the last that there is.
     #[inline(always)]
-    pub fn lane(&self, tile: usize, lane: usize) -> Option<(usize, usize)> {
-        let i = tile * LANES + lane;
-        (i < self.tokens * self.group).then(|| (i % self.tokens, self.kv_head * self.group + i / self.tokens))
+    pub fn lanes(&self, tile: usize) -> impl Iterator<Item = (usize, usize)> {
+        let first = tile * LANES;
+        let (tokens, mut t, mut h) =
+            (self.tokens, first % self.tokens, self.kv_head * self.group + first / self.tokens);
+        (first..self.tokens * self.group).take(LANES).map(move |_| {
+            let lane = (t, h);
+            t += 1;
+            if t == tokens {
+                (t, h) = (0, h + 1);
+            }
+            lane
+        })
     }
 
-    /// Positions of a tile's lanes; lanes past the end repeat the first.
+    /// Positions of a tile's lanes; lanes past the end are at the first token's.
     #[inline(always)]
     pub fn positions(&self, tile: usize) -> [i32; LANES] {
-        std::array::from_fn(|l| (self.position + self.lane(tile, l).map_or(0, |(t, _)| t)) as i32)
+        let mut positions = [self.position as i32; LANES];
+        for (position, (t, _)) in positions.iter_mut().zip(self.lanes(tile)) {
+            *position += t as i32;
+        }
+        positions
+    }
+
+    /// Tiles in the order in which their rows lie in memory: the heads of sixteen tokens, then those of the next.
+    pub fn by_rows(&self) -> impl Iterator<Item = usize> {
+        let (tiles, group) = (self.tiles(), if self.tokens.is_multiple_of(LANES) { self.group } else { 1 });
+        (0..tiles).map(move |i| i % group * (tiles / group) + i / group)
     }
 
     /// Keys that some token of this unit sees, from a block's first.

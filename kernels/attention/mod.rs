@@ -2,7 +2,8 @@
 //!
 //! m tokens, `batch` = H query heads over G kv heads of k elements; token r sees the positions j of its own sequence with
 //! `j <= position[r]`, and `j > position[r] - window` where there is a window. q: (m, H k) f32, row stride `ldq`; out: (m, H k) f32,
-//! row stride `ldo`; pools: see `kv`; table: (sequences, max_pages) i32; row_seq, positions: (m) i32.
+//! row stride `ldo`, or with `TILED_Y` in bf16 tiles (`matmul::tiled_at`); pools: see `kv`; table: (sequences, max_pages) i32;
+//! row_seq, positions: (m) i32.
 //! The scores are never stored: online softmax (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022).
 
 #[cfg(target_arch = "x86_64")]
@@ -12,7 +13,8 @@ mod portable;
 
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role, params};
-use crate::{DType, kv};
+use crate::matmul::{tiled_at, tiled_bytes};
+use crate::{DType, act, kv};
 
 params! {
     /// Arguments.
@@ -27,7 +29,7 @@ params! {
         pub max_pages: u32,
         /// Elements from one row of q to the next.
         pub ldq: u32,
-        /// Elements from one row of out to the next.
+        /// Elements from one row of out to the next; 0 for bf16 tiles.
         pub ldo: u32,
         /// Positions seen back, the token's own included; 0 for all.
         pub window: u32,
@@ -152,7 +154,23 @@ fn cases() -> Vec<Case> {
         Shape { heads: 14, kv_heads: 2, hd: 64, spans: &[(70, 1)], std: 0.01, ..base },
         Shape { heads: 2, kv_heads: 1, hd: 96, spans: &[(18, 14)], ..base },
     ];
-    kv::DTYPES.iter().flat_map(|&d| shapes.iter().map(move |s| case(d, s))).collect()
+    let plain = kv::DTYPES.iter().flat_map(|&d| shapes.iter().map(move |s| case(d, s)));
+    plain.chain([base, shapes[3], shapes[5]].iter().map(|s| in_tiles(case(DType::F16, s), s.heads * s.hd))).collect()
+}
+
+/// The same problem with its result of `cols` columns in tiles.
+fn in_tiles(mut c: Case, cols: usize) -> Case {
+    let p = *c.params.get::<AttentionParams>();
+    c.name += " in tiles";
+    c.key.flags = c.key.flags.with(Flags::TILED_Y);
+    c.params = Params::new(&AttentionParams { ldo: 0, ..p });
+    c.operands[OUT] = act::output(DType::BF16, tiled_bytes(c.rows, cols) / 2);
+    for e in &mut c.expect {
+        e.at.iter_mut().for_each(|at| *at = tiled_at(cols, *at / p.ldo as usize, *at % p.ldo as usize));
+        let rounding = act::rounding(DType::BF16) / budget(c.key.w);
+        e.scale.iter_mut().zip(&e.value).for_each(|(scale, value)| *scale += value.abs() * rounding);
+    }
+    c
 }
 
 fn case(dtype: DType, s: &Shape) -> Case {

@@ -92,10 +92,12 @@ unsafe fn one_unit<S: Simd>(simd: S, a: &Args<'_>, view: &View<'_>, unit: &Unit,
     // SAFETY: the contract's buffers.
     let q = unsafe { a.input::<f32>(Q) };
     for tile in 0..unit.tiles() {
-        for l in 0..LANES {
-            let from = unit.lane(tile, l).map(|(t, h)| (unit.first_row + t) * p.ldq as usize + h * hd);
-            for d in 0..hd {
-                w.q[tile * hd + d][l] = from.map_or(0.0, |f| q[f + d] * p.scale);
+        let to = &mut w.q[tile * hd..][..hd];
+        to.fill([0.0; LANES]);
+        for (l, (t, h)) in unit.lanes(tile).enumerate() {
+            let from = &q[(unit.first_row + t) * p.ldq as usize + h * hd..][..hd];
+            for (to, q) in to.iter_mut().zip(from) {
+                to[l] = q * p.scale;
             }
         }
         w.out[tile * hd..][..hd].fill([0.0; LANES]);
@@ -135,8 +137,7 @@ unsafe fn one_unit<S: Simd>(simd: S, a: &Args<'_>, view: &View<'_>, unit: &Unit,
         }
     }
     for tile in 0..unit.tiles() {
-        for l in 0..LANES {
-            let Some((t, h)) = unit.lane(tile, l) else { break };
+        for (l, (t, h)) in unit.lanes(tile).enumerate() {
             let at = (unit.first_row + t) * p.ldo as usize + h * hd;
             let inverse = 1.0 / w.total[tile][l];
             // SAFETY: this head of this row belongs to this unit alone.

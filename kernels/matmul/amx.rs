@@ -18,9 +18,9 @@ use super::roles::{High, Low, Roles, Walk};
 use super::unpack::{self, Tiles};
 use super::{GATE, MatmulParams, TILE_ROWS, W, X, Y, pack};
 use crate::DType;
-use crate::amx::{TILE, configure_tiles};
+use crate::amx::{TILE, configure_tiles, sixteen};
 use crate::contract::{Args, Flags, Key, Native};
-use crate::x86::{gate, gate_short, narrow, split};
+use crate::x86::{gate, gate_short, here, narrow, prefetch_to_write, split};
 
 /// x rounded to bf16.
 pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>], scratch: scratch::<1> };
@@ -197,10 +197,7 @@ unsafe fn gate_rows(ready: *const u8, i: usize) -> __m512i {
     unsafe {
         let at = ready.add(i / 8 * 2 * TILE + i % 8 * 128).cast::<f32>();
         let row = |at: *const f32| gate_short(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(TILE / 4)));
-        let mut both = narrow(row(at), row(at.add(16)));
-        // Here, and not where it is stored.
-        asm!("/* {} */", inout(zmm_reg) both, options(nostack, nomem, preserves_flags));
-        both
+        here(narrow(row(at), row(at.add(16))))
     }
 }
 
@@ -314,6 +311,9 @@ impl Work<'_> {
         let steps = c.slice(item.slice);
         let len = steps.len();
         let first = (m * c.steps + steps.start) * 2 * TILE;
+        let writes = item.slice + 1 == c.slices && self.p.gated == 0;
+        let (ldy, mut row) = (self.p.ldy as usize, 0);
+        let y = self.a.output::<f32>(Y).wrapping_add(m * TILE_ROWS * ldy + item.pair * 2 * pack::ROWS);
         // SAFETY: the caller's promise.
         unsafe {
             for part in 0..c.x_parts {
@@ -332,6 +332,11 @@ impl Work<'_> {
                             R::one_part(&walk)
                         }
                         walk.advance();
+                        if writes && row < TILE_ROWS {
+                            prefetch_to_write(y.wrapping_add(row * ldy).cast());
+                            prefetch_to_write(y.wrapping_add(row * ldy + 16).cast());
+                            row += 1;
+                        }
                     }
                 }
             }
@@ -357,7 +362,10 @@ impl Work<'_> {
             let x = self.x.add((m * c.steps + steps.start) * 2 * TILE);
             let mut walk = Walk::new([x, self.weights], [2 * TILE, c.weight_step()], len, m % 2 == 1);
             let mut walked = 0;
+            let place = self.gated_place(block);
             let mut rows = |i: usize| {
+                prefetch_to_write(place.wrapping_add(i * 128));
+                prefetch_to_write(place.wrapping_add(i * 128 + 64));
                 while walked < (i + 1) * len / 16 {
                     R::one_part(&walk);
                     walk.advance();
@@ -368,24 +376,7 @@ impl Work<'_> {
                 }
                 gate_rows(self.ready, i)
             };
-            let gated = [
-                rows(0),
-                rows(1),
-                rows(2),
-                rows(3),
-                rows(4),
-                rows(5),
-                rows(6),
-                rows(7),
-                rows(8),
-                rows(9),
-                rows(10),
-                rows(11),
-                rows(12),
-                rows(13),
-                rows(14),
-                rows(15),
-            ];
+            let gated = sixteen!(rows);
             if from != to {
                 R::turn(to, from);
             }
@@ -393,24 +384,31 @@ impl Work<'_> {
         }
     }
 
+    /// Where the first row of a gated block goes: half a row of a tile.
+    fn gated_place(&self, block: Ready) -> *mut u8 {
+        let tile = 2 * (block.m * (self.p.n as usize / 32) + block.pair / 2);
+        self.a.output::<u8>(Y).wrapping_add(tile * TILE + block.pair % 2 * 32)
+    }
+
     /// Writes a gated block to its half of a tile of y.
     ///
     /// # Safety
     /// As `multiply`; `gates_tiles`.
     #[inline]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512vl")]
     unsafe fn put_gated(&self, block: Ready, gated: [__m512i; 16]) {
-        let tiles = (block.m * (self.p.n as usize / 32) + block.pair / 2) * 2 * TILE + block.pair % 2 * 32;
-        // SAFETY: y has whole tiles.
+        let to = self.gated_place(block);
+        // Bit r stands for row r.
+        let rows = u32::MAX >> TILE_ROWS.saturating_sub(self.a.rows - block.m * TILE_ROWS);
+        // SAFETY: y has whole tiles; rows past the last are left alone.
         unsafe {
-            let to = self.a.output::<u8>(Y).add(tiles);
-            for (i, two) in gated.into_iter().enumerate() {
-                let halves = [_mm512_castsi512_si256(two), _mm512_extracti64x4_epi64::<1>(two)];
-                for (r, half) in (2 * i..).zip(halves) {
-                    if block.m * TILE_ROWS + r < self.a.rows {
-                        _mm256_storeu_si256(to.add(r * 64).cast(), half);
-                    }
-                }
+            let put = |r: usize, half| {
+                let mask = ((rows >> r & 1) * 0xFF) as u8;
+                _mm256_mask_storeu_epi32(to.add(r * 64).cast(), mask, half);
+            };
+            for (i, &two) in gated.iter().enumerate() {
+                put(2 * i, _mm512_castsi512_si256(two));
+                put(2 * i + 1, _mm512_extracti64x4_epi64::<1>(two));
             }
         }
     }

@@ -1,12 +1,16 @@
 //! `norm: y[r, g, :] = x[r, g, :] / sqrt(mean(x[r, g, :]^2) + eps) * w`
 //!
 //! m rows, `batch` groups a row (heads, for QK-norm; else 1), k elements a group. x: row stride `ldx`, y: row stride `ldy`,
-//! w: (k) f32. In place where x and y are the same. RMSNorm: Zhang and Sennrich 2019.
+//! w: (k) f32. In place where x and y are the same. With `TILED_Y` y lies in bf16 tiles (`matmul::tiled_at`), for one group a row
+//! of a multiple of 32 elements. RMSNorm: Zhang and Sennrich 2019.
 
-use crate::DType;
+use half::bf16;
+
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role, params};
+use crate::matmul::{tiled_at, tiled_bytes};
 use crate::vector::widest;
+use crate::{DType, act};
 
 params! {
     /// Arguments.
@@ -17,7 +21,7 @@ params! {
         pub groups: u32,
         /// Elements from one row of x to the next.
         pub ldx: u32,
-        /// Elements from one row of y to the next.
+        /// Elements from one row of y to the next; 0 for bf16 tiles.
         pub ldy: u32,
         /// Added to the mean square.
         pub eps: f32,
@@ -31,8 +35,10 @@ pub static OP: Op = Op {
     params: NormParams::INFO,
     native,
     cases,
-    budget: |_| 2e-6,
+    budget: |_| BUDGET,
 };
+
+const BUDGET: f64 = 2e-6;
 
 fn native(entry: &str) -> Option<Native> {
     (entry == "rms_norm").then_some(Native { phases: &[rms_norm], scratch: |_, _| 0 })
@@ -54,8 +60,17 @@ unsafe fn groups(a: &Args<'_>) {
         // SAFETY: this group belongs to this unit alone; x and y may be the same memory, so both stay pointers.
         unsafe {
             let x = x.add(r * p.ldx as usize + g * k);
-            let y = y.add(r * p.ldy as usize + g * k);
             let scale = 1.0 / (mean_square(x, k) + p.eps).sqrt();
+            if p.ldy == 0 {
+                let x = std::slice::from_raw_parts(x, k);
+                let y = a.output::<bf16>(0);
+                for (j, (x, w)) in (0..).step_by(32).zip(x.as_chunks::<32>().0.iter().zip(w.as_chunks::<32>().0)) {
+                    let value = |i| bf16::from_f32(x[i] * scale * w[i]);
+                    y.add(tiled_at(k, r, j)).cast::<[bf16; 32]>().write(std::array::from_fn(value));
+                }
+                continue;
+            }
+            let y = y.add(r * p.ldy as usize + g * k);
             for (i, w) in w.iter().enumerate() {
                 *y.add(i) = *x.add(i) * scale * w;
             }
@@ -117,7 +132,22 @@ fn cases() -> Vec<Case> {
         (1, 2, 33, 70, 1.0, 0.0),
         (3, 1, 1111, 1120, 3.0, 1e-5),
     ];
-    shapes.iter().map(|&(m, groups, k, ld, std, eps)| case(m, groups, k, ld, std, eps)).collect()
+    let plain = shapes.iter().map(|&(m, groups, k, ld, std, eps)| case(m, groups, k, ld, std, eps));
+    plain.chain([(1, 32), (33, 96), (70, 896)].map(|(m, k)| in_tiles(case(m, 1, k, k, 2.0, 1e-6)))).collect()
+}
+
+/// The same problem with its result in tiles.
+fn in_tiles(mut c: Case) -> Case {
+    let k = c.key.k;
+    c.name += " in tiles";
+    c.key.flags = Flags::TILED_Y;
+    c.params = Params::new(&NormParams { ldy: 0, ..*c.params.get() });
+    c.operands[0] = act::output(DType::BF16, tiled_bytes(c.rows, k) / 2);
+    for e in &mut c.expect {
+        e.at.iter_mut().for_each(|at| *at = tiled_at(k, *at / k, *at % k));
+        e.scale.iter_mut().for_each(|scale| *scale *= 1.0 + act::rounding(DType::BF16) / BUDGET);
+    }
+    c
 }
 
 fn case(m: usize, groups: usize, k: usize, ld: usize, std: f32, eps: f32) -> Case {

@@ -3,7 +3,7 @@
 use metallic_kernels::contract::{Flags, Key, Layout, Refusal};
 use metallic_kernels::{attention, embed, gather, matmul, norm, rope, swiglu};
 use metallic_model::{ModelFile, TensorInfo};
-use metallic_ops::{ChooseError, Dispatch, Tuned, fits_tiles, gates, joined, passes_tiles};
+use metallic_ops::{ChooseError, Dispatch, Tuned, fits_tiles, joined, passes_tiles, runs_well};
 
 use crate::{Error, Options};
 
@@ -82,33 +82,26 @@ impl Step<'_> {
             if t.name.ends_with("norm.weight") {
                 add(self.norm(t, m));
             } else if t.shape.len() == 2 && (in_block || head) {
-                let key = self.matmul(t, m);
-                let gated = Key { flags: key.flags.with(Flags::GATED), ..key };
-                let with = |key: Key, flag| Key { flags: key.flags.with(flag), ..key };
+                let key = self.reads(self.matmul(t, m), &t.name, m);
                 match half(&t.name) {
-                    Some((Half::Gate, up)) if self.same(t, &up) && gates(self.dispatch, &gated) => {
-                        add(if self.tiles(&t.name, m) { with(gated, Flags::TILED_Y) } else { gated });
-                    }
-                    Some((Half::Up, gate)) if self.same(t, &gate) && gates(self.dispatch, &gated) => {}
+                    Some((Half::Gate, up)) if self.gates(t, &up, m) => add(self.gated(t, m)),
+                    Some((Half::Up, gate)) if self.gates(t, &gate, m) => {}
                     Some((Half::Up, _)) => {
                         add(key);
                         add(swiglu::key(m, c.d_ff));
                     }
-                    _ if t.name.contains(".attn_q.") || t.name.contains(".attn_k.") || t.name.contains(".attn_v.") => {
-                        match self.joined(&t.name, m) {
-                            Some(all) if t.name.contains(".attn_q.") => add(all),
-                            Some(_) => {}
-                            None => add(key),
-                        }
-                    }
-                    _ if self.tiles(&t.name, m) => add(with(key, Flags::TILED_X)),
-                    _ => add(key),
+                    _ => match self.joined(&t.name, m) {
+                        Some(all) if t.name.ends_with(".attn_q.weight") => add(self.reads(all, &t.name, m)),
+                        Some(_) => {}
+                        None => add(key),
+                    },
                 }
             }
         }
-        for _ in 0..c.n_layers {
+        for i in 0..c.n_layers {
             add(rope::key(rows, c.n_heads + 2 * c.n_kv_heads, c.head_dim, kv));
-            add(attention::key(rows, c.n_heads, c.head_dim, kv));
+            let attention = attention::key(rows, c.n_heads, c.head_dim, kv);
+            add(self.writes(attention, &format!("blk.{i}.attn_output.weight"), rows));
         }
         add(gather::key(1, c.d_model));
         list
@@ -122,24 +115,74 @@ impl Step<'_> {
 
     /// Query, key and value projection as one problem, where their weights are loaded as one; `name` is that of any of them.
     fn joined(&self, name: &str, m: usize) -> Option<Key> {
-        let stem = &name[..name.find("attn_")?];
-        let keys = ["attn_q", "attn_k", "attn_v"]
-            .map(|part| self.file.tensor(&format!("{stem}{part}.weight")).map(|t| self.matmul(t.info, m)));
-        joined(&keys.into_iter().collect::<Option<Vec<Key>>>()?)
+        let stem = ["q.weight", "k.weight", "v.weight"].iter().find_map(|part| name.strip_suffix(part))?;
+        stem.ends_with(".attn_").then(|| self.all(stem, &["q", "k", "v"], m)).flatten().and_then(|keys| joined(&keys))
     }
 
-    /// Whether the feed-forward layer that `name` belongs to keeps its hidden activation in tiles.
+    /// The problems of several matrices of a block, by what follows `stem` in their names.
+    fn all(&self, stem: &str, parts: &[&str], m: usize) -> Option<Vec<Key>> {
+        let key = |part| self.file.tensor(&format!("{stem}{part}.weight")).map(|t| self.matmul(t.info, m));
+        parts.iter().map(key).collect()
+    }
+
+    /// `key`, which reads what the matrix `name` is multiplied with, as that lies.
+    fn reads(&self, key: Key, name: &str, m: usize) -> Key {
+        if self.tiles(name, m) { key.with(Flags::TILED_X) } else { key }
+    }
+
+    /// `key`, which writes what the matrix `name` is multiplied with, as that lies.
+    fn writes(&self, key: Key, name: &str, m: usize) -> Key {
+        if self.tiles(name, m) { key.with(Flags::TILED_Y) } else { key }
+    }
+
+    /// Whether what the matrix `name` is multiplied with lies in tiles.
     fn tiles(&self, name: &str, m: usize) -> bool {
-        let halves = ["ffn_gate.weight", "ffn_up.weight", "ffn_down.weight"];
-        let Some(stem) = halves.iter().find_map(|half| name.strip_suffix(half)) else { return false };
-        let [Some(gate), Some(up), Some(down)] = halves.map(|half| self.file.tensor(&format!("{stem}{half}"))) else {
+        let c = self.file.config();
+        let Some((stem, part)) = name.strip_suffix(".weight").and_then(|name| name.rsplit_once('.')) else {
             return false;
         };
-        let first = self.matmul(gate.info, m);
-        let first = Key { flags: first.flags.with(Flags::GATED), ..first };
-        fits_tiles(m, gate.info.rows_cols().0)
-            && self.same(gate.info, &up.info.name)
-            && passes_tiles(self.dispatch, first, self.matmul(down.info, m))
+        let stem = format!("{stem}.");
+        let Some(t) = self.file.tensor(name) else { return false };
+        let norm = norm::key(m, 1, c.d_model);
+        let (first, then) = match part {
+            "attn_q" | "attn_k" | "attn_v" => {
+                let all = self.joined(name, m).map(|key| vec![key]);
+                (norm, all.or_else(|| self.all(&stem, &["attn_q", "attn_k", "attn_v"], m)))
+            }
+            "attn_output" => {
+                let kv = self.options.kv.resolve(self.file);
+                (attention::key(m, c.n_heads, c.head_dim, kv), self.all(&stem, &[part], m))
+            }
+            "ffn_gate" | "ffn_up" => match self.file.tensor(&format!("{stem}ffn_up.weight")) {
+                Some(up) if self.gates(t.info, &up.info.name, m) => (norm, Some(vec![self.gated_key(t.info, m)])),
+                _ => (norm, self.all(&stem, &["ffn_gate", "ffn_up"], m)),
+            },
+            "ffn_down" => match self.file.tensor(&format!("{stem}ffn_gate.weight")) {
+                Some(gate) if self.same(gate.info, &format!("{stem}ffn_up.weight")) => {
+                    (self.gated_key(gate.info, m), self.all(&stem, &[part], m))
+                }
+                _ => return false,
+            },
+            _ => return false,
+        };
+        let fits = fits_tiles(m, t.info.rows_cols().1);
+        fits && then.is_some_and(|then| passes_tiles(self.dispatch, first, &then))
+    }
+
+    /// The gated problem of a gate projection.
+    fn gated_key(&self, gate: &TensorInfo, m: usize) -> Key {
+        self.matmul(gate, m).with(Flags::GATED)
+    }
+
+    /// The same with both activations as they lie.
+    fn gated(&self, gate: &TensorInfo, m: usize) -> Key {
+        let key = self.reads(self.gated_key(gate, m), &gate.name, m);
+        self.writes(key, &gate.name.replace("ffn_gate", "ffn_down"), m)
+    }
+
+    /// Whether a half of the feed-forward layer's first matrices and the other run as one gated launch.
+    fn gates(&self, t: &TensorInfo, other: &str, m: usize) -> bool {
+        self.same(t, other) && runs_well(self.dispatch, &self.gated_key(t, m))
     }
 
     /// Whether the tensor `other` is of the same type and shape, so that one launch can serve both.
@@ -154,7 +197,9 @@ impl Step<'_> {
             () if t.name.ends_with("attn_k_norm.weight") => c.n_kv_heads,
             () => 1,
         };
-        norm::key(m, groups, t.elements())
+        let key = norm::key(m, groups, t.elements());
+        let reader = [("attn_norm", "attn_q"), ("ffn_norm", "ffn_gate")].iter().find(|(norm, _)| t.name.contains(norm));
+        reader.map_or(key, |(norm, reader)| self.writes(key, &t.name.replace(norm, reader), m))
     }
 
     /// How families use a matrix: with its bias where there is one, added to the residual stream where it ends a block.

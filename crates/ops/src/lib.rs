@@ -124,7 +124,8 @@ pub fn rms_norm(plan: &mut Plan, x: &Tensor, w: &Buffer, eps: f32, y: &Tensor) -
     let groups = x.cols / k.max(1);
     let params = NormParams { k: k as u32, groups: groups as u32, ldx: x.stride as u32, ldy: y.stride as u32, eps };
     let operands = vec![y.binding(), x.binding(), w.whole()];
-    plan.push(&norm::OP, norm::key(x.rows, groups, k), Params::new(&params), x.domain, operands)
+    let key = written(norm::key(x.rows, groups, k), y);
+    plan.push(&norm::OP, key, Params::new(&params), x.domain, operands)
 }
 
 /// y = x W^T + b, or y += x W^T + b. x: (T, K), y: (T, N), the parts' columns side by side.
@@ -140,8 +141,7 @@ pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write)
         if let Some(b) = bias {
             expect("matmul", "bias", w.n, b.len() / 4)?;
         }
-        let key = part_key(x.rows, w, bias.is_some(), write);
-        let key = if x.tiled() { Key { flags: key.flags.with(Flags::TILED_X), ..key } } else { key };
+        let key = read(part_key(x.rows, w, bias.is_some(), write), x);
         let (accumulate, biased) = (u32::from(write == Write::Add), u32::from(bias.is_some()));
         let params = MatmulParams { accumulate, bias: biased, ..matmul_params(x, w, y) };
         let bias = bias.as_ref().map_or_else(Binding::default, Buffer::whole);
@@ -167,7 +167,7 @@ fn matmul_params(x: &Tensor, w: &Weight, y: &Tensor) -> MatmulParams {
         ldy: y.stride as u32,
         dtype: w.dtype.ggml(),
         layout: w.layout.number(),
-        act: if x.tiled() { y.dtype } else { x.dtype }.ggml(),
+        act: if x.tiled() { DType::F32 } else { x.dtype }.ggml(),
         ..MatmulParams::new(w.n, w.k)
     }
 }
@@ -189,9 +189,8 @@ pub fn gated(
     if let Some((g, u)) = halves(w)
         && g.k == x.cols
     {
-        let flags = if y.tiled() { Flags::GATED.with(Flags::TILED_Y) } else { Flags::GATED };
-        let key = matmul::key(x.rows, g.n, g.k, g.dtype, g.layout, flags);
-        if y.tiled() || gates(plan.dispatch(), &key) {
+        let key = written(read(gated_key(x.rows, g), x), y);
+        if y.tiled() || runs_well(plan.dispatch(), &key) {
             let params = MatmulParams { gated: 1, ..matmul_params(x, g, y) };
             let operands = vec![y.binding(), x.binding(), g.buffer.whole(), Binding::default(), u.buffer.whole()];
             return plan.push(&matmul::OP, key, Params::new(&params), x.domain, operands);
@@ -210,27 +209,69 @@ fn halves(w: &Linear) -> Option<(&Weight, &Weight)> {
     }
 }
 
-/// `hidden` in tiles where the launches that write and read it both have variants for that, else as it is: what
-/// [`gated`] by `gate_up` writes and a [`matmul()`] by `down` adds to its result.
-pub fn between(dispatch: &Dispatch, gate_up: &Linear, hidden: &Tensor, down: &Linear) -> Tensor {
-    let takes = |(g, _): (&Weight, &Weight)| {
-        let gate = matmul::key(hidden.rows, g.n, g.k, g.dtype, g.layout, Flags::GATED);
-        let part = |(w, bias): &(Weight, Option<Buffer>)| part_key(hidden.rows, w, bias.is_some(), Write::Add);
-        down.parts.iter().all(|p| passes_tiles(dispatch, gate, part(p)))
+fn gated_key(rows: usize, gate: &Weight) -> Key {
+    matmul::key(rows, gate.n, gate.k, gate.dtype, gate.layout, Flags::GATED)
+}
+
+/// `key` with `x` as it lies.
+fn read(key: Key, x: &Tensor) -> Key {
+    if x.tiled() { key.with(Flags::TILED_X) } else { key }
+}
+
+/// `key` with `y` as it lies.
+fn written(key: Key, y: &Tensor) -> Key {
+    if y.tiled() { key.with(Flags::TILED_Y) } else { key }
+}
+
+/// What writes an activation.
+#[derive(Clone, Copy)]
+pub enum Writer<'a> {
+    /// [`rms_norm`] of whole rows.
+    Norm,
+    /// [`attention()`] over a cache of this type.
+    Attention(Heads, DType),
+    /// [`gated`], with this gate and up projection.
+    Gated(&'a Linear),
+}
+
+/// What reads an activation.
+#[derive(Clone, Copy)]
+pub enum Reader<'a> {
+    /// [`matmul()`].
+    Product(&'a Linear, Write),
+    /// [`gated`].
+    Gated(&'a Linear),
+}
+
+/// `t` in bf16 tiles where the launches that write it and read it all have variants for that, else as it is. Products round what
+/// they read to bf16 anyway; in tiles it takes half the memory, and nothing has to bring it into tiles again.
+pub fn between(dispatch: &Dispatch, t: &Tensor, writer: Writer<'_>, reader: Reader<'_>) -> Tensor {
+    let first = match writer {
+        Writer::Norm => Some(norm::key(t.rows, 1, t.cols)),
+        Writer::Attention(h, kv) => Some(attention::key(t.rows, h.heads, h.head_dim, kv)),
+        Writer::Gated(w) => halves(w).map(|(gate, _)| gated_key(t.rows, gate)),
     };
-    let tiles = hidden.in_tiles().filter(|_| halves(gate_up).is_some_and(takes));
-    tiles.unwrap_or_else(|| hidden.clone())
+    let parts = |w: &Linear, write| w.parts.iter().map(|(w, b)| part_key(t.rows, w, b.is_some(), write)).collect();
+    let then: Vec<Key> = match reader {
+        Reader::Product(w, write) => parts(w, write),
+        Reader::Gated(w) => match halves(w).map(|(gate, _)| gated_key(t.rows, gate)) {
+            Some(key) if runs_well(dispatch, &key) => vec![key],
+            _ => parts(w, Write::Store),
+        },
+    };
+    let tiles = t.in_tiles().filter(|_| first.is_some_and(|first| passes_tiles(dispatch, first, &then)));
+    tiles.unwrap_or_else(|| t.clone())
 }
 
-/// Whether the result of `first` can go to `then` in tiles.
-pub fn passes_tiles(dispatch: &Dispatch, first: Key, then: Key) -> bool {
-    let with = |key: Key, flag| Key { flags: key.flags.with(flag), ..key };
-    gates(dispatch, &with(first, Flags::TILED_Y)) && gates(dispatch, &with(then, Flags::TILED_X))
+/// Whether the result of `first` can go to all of `then` in tiles.
+pub fn passes_tiles(dispatch: &Dispatch, first: Key, then: &[Key]) -> bool {
+    runs_well(dispatch, &first.with(Flags::TILED_Y))
+        && then.iter().all(|key| runs_well(dispatch, &key.with(Flags::TILED_X)))
 }
 
-/// Whether a gated problem, or one in tiles, runs as one launch. The variant that accepts everything is slower than several fast
+/// Whether a gated problem, or one in tiles, has a variant made for it. The one that accepts everything is slower than several fast
 /// launches.
-pub fn gates(dispatch: &Dispatch, key: &Key) -> bool {
+pub fn runs_well(dispatch: &Dispatch, key: &Key) -> bool {
     dispatch.choose(key).is_ok_and(|v| v.supports.layout.is_some())
 }
 
@@ -368,7 +409,7 @@ pub fn attention(
         batch.row_seq.binding(),
         batch.positions.binding(),
     ];
-    let key = attention::key(q.rows, h.heads, h.head_dim, kv.dtype);
+    let key = written(attention::key(q.rows, h.heads, h.head_dim, kv.dtype), out);
     plan.push(&attention::OP, key, Params::new(&params), q.domain, operands)
 }
 

@@ -6,8 +6,8 @@ use crate::config::Pairing;
 use metallic_device::Buffer;
 use metallic_kernels::rope;
 use metallic_ops::{
-    Error, Heads, KvLayer, Linear, Look, Plan, Tensor, Weight, Write, attention, between, embed, gated, gather, matmul,
-    rms_norm, rope_append,
+    Error, Heads, KvLayer, Linear, Look, Plan, Reader, Tensor, Weight, Write, Writer, attention, between, embed, gated,
+    gather, matmul, rms_norm, rope_append,
 };
 
 /// Token embedding and output head.
@@ -82,8 +82,9 @@ impl Attention {
     /// q, k, v = norm(x) Wqkv^T + b.
     pub fn project(&self, plan: &mut Plan, x: &Tensor, batch: &Batch<'_>) -> Result<Qkv, Error> {
         let a = &batch.activations;
-        rms_norm(plan, x, &self.norm, self.eps, &a.normed)?;
-        matmul(plan, &a.normed, &self.qkv, &a.qkv, Write::Store)?;
+        let normed = between(plan.dispatch(), &a.normed, Writer::Norm, Reader::Product(&self.qkv, Write::Store));
+        rms_norm(plan, x, &self.norm, self.eps, &normed)?;
+        matmul(plan, &normed, &self.qkv, &a.qkv, Write::Store)?;
         let Heads { heads, kv_heads, head_dim } = self.heads;
         let (q, k) = (heads * head_dim, kv_heads * head_dim);
         Ok(Qkv { all: a.qkv.clone(), q: a.qkv.columns(0, q), k: a.qkv.columns(q, k) })
@@ -92,9 +93,11 @@ impl Attention {
     /// x += attention(rope(q), rope(k), v) Wo^T, with k and v appended to the cache.
     pub fn attend(&self, plan: &mut Plan, qkv: &Qkv, kv: &KvLayer, batch: &Batch<'_>, x: &Tensor) -> Result<(), Error> {
         let attended = &batch.activations.attended;
+        let writer = Writer::Attention(self.heads, kv.dtype);
+        let attended = between(plan.dispatch(), attended, writer, Reader::Product(&self.out, Write::Add));
         rope_append(plan, &qkv.all, self.heads, self.pairing, kv, &batch.index)?;
-        attention(plan, &qkv.q, self.heads, self.look, kv, &batch.index, attended)?;
-        matmul(plan, attended, &self.out, x, Write::Add)
+        attention(plan, &qkv.q, self.heads, self.look, kv, &batch.index, &attended)?;
+        matmul(plan, &attended, &self.out, x, Write::Add)
     }
 }
 
@@ -120,9 +123,11 @@ impl FeedForward {
     /// x += (silu(norm(x) Wg^T) * norm(x) Wu^T) Wd^T.
     pub fn apply(&self, plan: &mut Plan, x: &Tensor, batch: &Batch<'_>) -> Result<(), Error> {
         let a = &batch.activations;
-        rms_norm(plan, x, &self.norm, self.eps, &a.normed)?;
-        let hidden = between(plan.dispatch(), &self.gate_up, &a.hidden, &self.down);
-        gated(plan, &a.normed, &self.gate_up, &hidden, |_| Ok(a.gate_up.clone()))?;
+        let normed = between(plan.dispatch(), &a.normed, Writer::Norm, Reader::Gated(&self.gate_up));
+        let (writer, reader) = (Writer::Gated(&self.gate_up), Reader::Product(&self.down, Write::Add));
+        let hidden = between(plan.dispatch(), &a.hidden, writer, reader);
+        rms_norm(plan, x, &self.norm, self.eps, &normed)?;
+        gated(plan, &normed, &self.gate_up, &hidden, |_| Ok(a.gate_up.clone()))?;
         matmul(plan, &hidden, &self.down, x, Write::Add)
     }
 }
