@@ -1,11 +1,12 @@
 //! Attention on AMX tiles: lanes of (token, head) pairs as in `lanes`, both products in bf16 parts, softmax in f32.
 //!
 //! For a block of 32 keys: S^T (keys, lanes) = K Q^T, keys in the order they lie in; then O^T (elements, lanes) += V^T P^T, V turned
-//! once for all tiles of the unit. Queries and keys enter in two bf16 parts (three products: an error in a score is an error in
+//! once for all tiles of the unit. A chunk of blocks is brought into tiles at a time and stays in the second-level cache; a pair of
+//! tiles of lanes then meets them one after another, and its queries and sums stay in the first-level cache. Queries and keys enter in two bf16 parts (three products: an error in a score is an error in
 //! an exponent), values in two, weights rounded to bf16 and summed as rounded.
 //!
-//! Tiles go two by two, so that four sums hide the latency of a product. In the shadow of a pair's weighing run the products of its
-//! neighbours (`Shadow`): O^T of the last pair and the scores of the next. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
+//! Tiles go two by two, so that four sums hide the latency of a product. In the shadow of a meeting's weighing run the products of its
+//! neighbours (`Shadow`): the scores of the next and O^T of the last. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
 //! has risen by `RISE`, so that O^T is seldom rescaled (as in FlashAttention-4).
 
 use std::arch::asm;
@@ -60,6 +61,11 @@ impl Shape {
         self.hd / 16 * TILE
     }
 
+    /// Blocks in a chunk: their keys and values take a quarter of a megabyte.
+    fn chunk(self) -> usize {
+        ((128 << 10) / self.block()).max(1)
+    }
+
     /// Bytes of the keys of a block, for each step the first parts of both sixteens, then the second ones; and of its values, for
     /// each 32 elements likewise.
     fn block(self) -> usize {
@@ -68,8 +74,8 @@ impl Shape {
 
     fn bytes(self) -> usize {
         let per_tile = self.queries() + self.out() + 3 * 64;
-        let rows = 2 * BLOCK * self.hd * 4;
-        self.tiles * per_tile + 2 * self.block() + 2 * (SCORES + WEIGHTS) + rows
+        let rows = BLOCK * self.hd * 4;
+        self.tiles * per_tile + 2 * self.chunk() * self.block() + 2 * (SCORES + WEIGHTS) + rows
     }
 }
 
@@ -94,14 +100,14 @@ struct Work {
     /// Per tile: reference and sum of weights of each lane.
     reference: *mut f32,
     total: *mut f32,
-    /// K of 32 keys.
+    /// K of a chunk.
     keys: *mut u8,
-    /// V^T of 32 keys.
+    /// V^T of a chunk.
     values: *mut u8,
-    /// S^T of 32 keys, and P^T, for two pairs of tiles that take turns.
+    /// S^T of 32 keys, and P^T, for two meetings that take turns.
     scores: *mut u8,
     weights: *mut u8,
-    /// Keys and values of the block in f32.
+    /// Keys or values of a block in f32.
     rows: *mut f32,
 }
 
@@ -122,45 +128,27 @@ impl Work {
             positions: take(s.tiles * 64).cast(),
             reference: take(s.tiles * 64).cast(),
             total: take(s.tiles * 64).cast(),
-            keys: take(s.block()),
-            values: take(s.block()),
+            keys: take(s.chunk() * s.block()),
+            values: take(s.chunk() * s.block()),
             scores: take(2 * SCORES),
             weights: take(2 * WEIGHTS),
-            rows: take(2 * BLOCK * s.hd * 4).cast(),
+            rows: take(BLOCK * s.hd * 4).cast(),
         }
     }
 }
 
-/// One or two tiles of lanes, what they see of the block, and where their scores and weights go.
+/// One or two tiles of lanes and a block of keys that they see something of.
 #[derive(Clone, Copy)]
-struct Pair {
-    tiles: [(usize, Sight); PAIR],
+struct Meeting {
+    tiles: [usize; PAIR],
+    sights: [Sight; PAIR],
     count: usize,
+    /// Position of the first key.
+    start: usize,
+    keys: *mut u8,
+    values: *mut u8,
     scores: *mut u8,
     weights: *mut u8,
-}
-
-/// The pairs that see something of a block.
-struct Pairs<I> {
-    seen: I,
-    w: Work,
-    turn: usize,
-}
-
-impl<I: Iterator<Item = (usize, Sight)>> Iterator for Pairs<I> {
-    type Item = Pair;
-
-    fn next(&mut self) -> Option<Pair> {
-        let first = self.seen.next()?;
-        let second = self.seen.next();
-        self.turn = 1 - self.turn;
-        Some(Pair {
-            tiles: [first, second.unwrap_or(first)],
-            count: 1 + usize::from(second.is_some()),
-            scores: self.w.scores.wrapping_add(self.turn * SCORES),
-            weights: self.w.weights.wrapping_add(self.turn * WEIGHTS),
-        })
-    }
 }
 
 /// # Safety
@@ -196,33 +184,51 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
             _mm512_storeu_ps(w.total.add(tile * LANES), _mm512_setzero_ps());
         }
         let range = unit.keys(view);
-        for start in range.clone().step_by(BLOCK) {
-            let count = BLOCK.min(range.end - start);
-            let (keys, values) = view.at(unit.seq, unit.kv_head, start);
-            load_rows(dtype, keys, view.row_bytes, count, w.rows, s.hd);
-            pack_keys(w);
-            load_rows(dtype, values, view.row_bytes, count, w.rows.add(BLOCK * s.hd), s.hd);
-            pack_values(w);
-            let sight_of = |tile| (tile, sight(&*w.positions.add(tile), p.window, start, range.end));
-            let seen = (0..unit.tiles()).map(sight_of).filter(|(_, sight)| *sight != Sight::Nothing);
-            let mut pairs = Pairs { seen, w, turn: 0 };
+        // Where few tiles meet a block it stays in the first-level cache.
+        let blocks = if unit.tiles() > PAIR { s.chunk() } else { s.chunk().min(2) };
+        for chunk in range.clone().step_by(blocks * BLOCK) {
+            let starts = (chunk..range.end).step_by(BLOCK).take(blocks);
+            for (i, start) in starts.clone().enumerate() {
+                let count = BLOCK.min(range.end - start);
+                let (keys, values) = view.at(unit.seq, unit.kv_head, start);
+                load_rows(dtype, keys, view.row_bytes, count, w.rows, s.hd);
+                pack_keys(w, w.keys.add(i * s.block()));
+                load_rows(dtype, values, view.row_bytes, count, w.rows, s.hd);
+                pack_values(w, w.values.add(i * s.block()));
+            }
+            let mut turn = 0;
+            let meet = |(tile, (i, start)): (usize, (usize, usize))| {
+                let count = PAIR.min(unit.tiles() - tile);
+                let tiles = [tile, tile + count - 1];
+                let sights = tiles.map(|tile| sight(&*w.positions.add(tile), p.window, start, range.end));
+                if sights == [Sight::Nothing; PAIR] {
+                    return None;
+                }
+                turn = 1 - turn;
+                let (keys, values) = (w.keys.add(i * s.block()), w.values.add(i * s.block()));
+                let (scores, weights) = (w.scores.add(turn * SCORES), w.weights.add(turn * WEIGHTS));
+                Some(Meeting { tiles, sights, count, start, keys, values, scores, weights })
+            };
+            let pairs = (0..unit.tiles()).step_by(PAIR);
+            let each = pairs.flat_map(|tile| starts.clone().enumerate().map(move |block| (tile, block)));
+            let mut meetings = each.filter_map(meet);
             let mut last = None;
-            let mut now = pairs.next();
-            Shadow::new(w, None, now).finish();
-            while let Some(pair) = now {
-                let next = pairs.next();
-                let mut shadow = Shadow::new(w, last, next);
-                for (i, (tile, sight)) in pair.tiles.into_iter().take(pair.count).enumerate() {
-                    let scores = pair.scores.add(i * ONE_SCORES).cast();
-                    if sight == Sight::Some {
-                        mask(scores, &*w.positions.add(tile), p.window, start);
+            let mut now = meetings.next();
+            Shadow::new(w, now, None).finish();
+            while let Some(meeting) = now {
+                let next = meetings.next();
+                let mut shadow = Shadow::new(w, next, last);
+                for i in 0..meeting.count {
+                    if meeting.sights[i] != Sight::All {
+                        let positions = &*w.positions.add(meeting.tiles[i]);
+                        mask(meeting.scores.add(i * ONE_SCORES).cast(), positions, p.window, meeting.start);
                     }
-                    weigh(w, tile, scores, pair.weights.add(i * TILE), &mut shadow);
+                    weigh(w, meeting, i, &mut shadow);
                 }
                 shadow.finish();
                 (last, now) = (now, next);
             }
-            Shadow::new(w, last, None).finish();
+            Shadow::new(w, None, last).finish();
         }
         for tile in unit.by_rows() {
             write_out(a, p, unit, tile, w);
@@ -313,18 +319,18 @@ unsafe fn pack_queries(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usi
     }
 }
 
-/// K of the block.
+/// K of a block.
 ///
 /// # Safety
 /// As `attend`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_keys(w: Work) {
+unsafe fn pack_keys(w: Work, keys: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe {
         for j in 0..BLOCK {
             for step in 0..w.s.steps() {
                 let at = w.rows.add(j * w.s.hd + step * 32);
-                let to = w.keys.add((step * 4 + j / 16) * TILE + j % 16 * 64);
+                let to = keys.add((step * 4 + j / 16) * TILE + j % 16 * 64);
                 let [first, second] = split(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16)));
                 _mm512_storeu_si512(to.cast(), first);
                 _mm512_storeu_si512(to.add(2 * TILE).cast(), second);
@@ -333,27 +339,26 @@ unsafe fn pack_keys(w: Work) {
     }
 }
 
-/// V^T of the block.
+/// V^T of a block.
 ///
 /// # Safety
 /// As `attend`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_values(w: Work) {
+unsafe fn pack_values(w: Work, values: *mut u8) {
     let order = interleave_index();
     // SAFETY: the caller's promise.
     unsafe {
-        let rows = w.rows.add(BLOCK * w.s.hd);
         for e in 0..w.s.hd / 16 {
             let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
             for pair in 0..16 {
-                let at = rows.add(2 * pair * w.s.hd + e * 16);
+                let at = w.rows.add(2 * pair * w.s.hd + e * 16);
                 let both = split(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(w.s.hd)));
                 for (part, v) in parts.iter_mut().zip(both) {
                     part[pair] = _mm512_permutexvar_epi16(order, v);
                 }
             }
             for (i, part) in parts.into_iter().enumerate() {
-                let to = w.values.add((e / 2 * 4 + i * 2 + e % 2) * TILE);
+                let to = values.add((e / 2 * 4 + i * 2 + e % 2) * TILE);
                 for (row, v) in transpose(part).into_iter().enumerate() {
                     _mm512_storeu_si512(to.add(row * 64).cast(), v);
                 }
@@ -379,38 +384,37 @@ unsafe fn multiply(count: usize) {
     }
 }
 
-/// Products that wait to be done bit by bit: O^T += V^T P^T of one pair, then S^T of another.
+/// Products that wait to be done bit by bit: S^T of one meeting, then O^T += V^T P^T of another.
 struct Shadow {
     w: Work,
-    gather: Option<Pair>,
-    score: Option<Pair>,
-    /// Bits of the first, and of both.
-    bits: [usize; 2],
-    done: usize,
-    /// In 1 / `PARTS` of a pair's weighing.
+    score: Option<Meeting>,
+    gather: Option<Meeting>,
+    /// Bits of both that are left.
+    left: [usize; 2],
+    bits: usize,
+    /// In 1 / `PARTS` of a meeting's weighing.
     time: usize,
 }
 
-/// Bits of time in the weighing of a pair: its rows of weights.
+/// Bits of time in the weighing of a meeting: its rows of weights.
 const PARTS: usize = PAIR * BLOCK / 2;
 
 impl Shadow {
-    fn new(w: Work, gather: Option<Pair>, score: Option<Pair>) -> Shadow {
-        let first = gather.map_or(0, |_| 2 * w.s.steps());
-        let bits = [first, first + score.map_or(0, |_| 3 * w.s.steps())];
-        Shadow { w, gather, score, bits, done: 0, time: 0 }
+    fn new(w: Work, score: Option<Meeting>, gather: Option<Meeting>) -> Shadow {
+        let left = [score.map_or(0, |_| 3 * w.s.steps()), gather.map_or(0, |_| 2 * w.s.steps())];
+        Shadow { w, score, gather, left, bits: left[0] + left[1], time: 0 }
     }
 
     /// Does what is due after another of `PARTS`.
     ///
     /// # Safety
-    /// As `attend`, with the block's keys and values packed and the first pair's weights written.
+    /// As `attend`, with the meetings' keys and values packed and the second one's weights written.
     #[inline(always)]
     unsafe fn advance(&mut self) {
         self.time += 1;
-        while self.done * PARTS < self.bits[1] * self.time {
+        while (self.bits - self.left[0] - self.left[1]) * PARTS < self.bits * self.time {
             // SAFETY: the caller's promise.
-            unsafe { self.bit() };
+            unsafe { if self.left[0] > 0 { self.score() } else { self.gather() } };
         }
     }
 
@@ -418,36 +422,49 @@ impl Shadow {
     ///
     /// # Safety
     /// As `advance`.
-    unsafe fn finish(mut self) {
-        while self.done < self.bits[1] {
-            // SAFETY: the caller's promise.
-            unsafe { self.bit() };
+    unsafe fn finish(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            while self.left[0] > 0 {
+                self.score();
+            }
+            while self.left[1] > 0 {
+                self.gather();
+            }
         }
     }
 
     /// # Safety
     /// As `advance`.
     #[inline(always)]
-    unsafe fn bit(&mut self) {
-        let at = self.done;
-        self.done += 1;
-        // SAFETY: the caller's promise.
-        unsafe {
-            match (self.gather, self.score) {
-                (Some(pair), _) if at < self.bits[0] => gather(self.w, pair, at / 2, at % 2),
-                (_, Some(pair)) => score(self.w, pair, (at - self.bits[0]) / 3, (at - self.bits[0]) % 3),
-                _ => {}
-            }
+    unsafe fn score(&mut self) {
+        let at = 3 * self.w.s.steps() - self.left[0];
+        self.left[0] = self.left[0].saturating_sub(1);
+        if let Some(meeting) = self.score {
+            // SAFETY: the caller's promise.
+            unsafe { score(self.w, meeting, at / 3, at % 3) };
+        }
+    }
+
+    /// # Safety
+    /// As `advance`.
+    #[inline(always)]
+    unsafe fn gather(&mut self) {
+        let at = 2 * self.w.s.steps() - self.left[1];
+        self.left[1] = self.left[1].saturating_sub(1);
+        if let Some(meeting) = self.gather {
+            // SAFETY: the caller's promise.
+            unsafe { gather(self.w, meeting, at / 2, at % 2) };
         }
     }
 }
 
-/// S^T of the block and a pair: one step along the elements, one of three products of parts.
+/// S^T of a meeting: one step along the elements, one of three products of parts.
 ///
 /// # Safety
 /// As `attend`, with the block's keys packed.
 #[inline]
-unsafe fn score(w: Work, pair: Pair, step: usize, product: usize) {
+unsafe fn score(w: Work, m: Meeting, step: usize, product: usize) {
     // SAFETY: addresses lie in the worker's memory; tiles are configured.
     unsafe {
         if (step, product) == (0, 0) {
@@ -457,49 +474,49 @@ unsafe fn score(w: Work, pair: Pair, step: usize, product: usize) {
             zero::<3>();
         }
         // First parts, then second keys with first queries, then first keys with second queries.
-        let keys = w.keys.add((step * 4 + product % 2 * 2) * TILE);
+        let keys = m.keys.add((step * 4 + product % 2 * 2) * TILE);
         load::<4>(keys);
         if product != 1 {
-            let [q0, q1] = pair.tiles.map(|(tile, _)| w.q.add(tile * w.s.queries() + (step * 2 + product / 2) * TILE));
+            let [q0, q1] = m.tiles.map(|tile| w.q.add(tile * w.s.queries() + (step * 2 + product / 2) * TILE));
             load::<6>(q0);
             load::<7>(q1);
         }
         load::<5>(keys.add(TILE));
-        multiply(pair.count);
+        multiply(m.count);
         if (step + 1, product) == (w.s.steps(), 2) {
-            store::<0>(pair.scores);
-            store::<1>(pair.scores.add(TILE));
-            store::<2>(pair.scores.add(2 * TILE));
-            store::<3>(pair.scores.add(3 * TILE));
+            store::<0>(m.scores);
+            store::<1>(m.scores.add(TILE));
+            store::<2>(m.scores.add(2 * TILE));
+            store::<3>(m.scores.add(3 * TILE));
         }
     }
 }
 
-/// O^T += V^T P^T of the block for a pair: 32 elements, one part of the values.
+/// O^T += V^T P^T of a meeting: 32 elements, one part of the values.
 ///
 /// # Safety
-/// As `attend`, with the block's values packed and the pair's weights written.
+/// As `attend`, with the block's values packed and the meeting's weights written.
 #[inline]
-unsafe fn gather(w: Work, pair: Pair, e: usize, part: usize) {
+unsafe fn gather(w: Work, m: Meeting, e: usize, part: usize) {
     // SAFETY: addresses lie in the worker's memory; tiles are configured; head_dim is a multiple of 32.
     unsafe {
-        let values = w.values.add((e * 4 + part * 2) * TILE);
-        let [o0, o1] = pair.tiles.map(|(tile, _)| w.out.add(tile * w.s.out() + e * 2 * TILE));
+        let values = m.values.add((e * 4 + part * 2) * TILE);
+        let [o0, o1] = m.tiles.map(|tile| w.out.add(tile * w.s.out() + e * 2 * TILE));
         load::<4>(values);
         if part == 0 {
-            load::<6>(pair.weights);
+            load::<6>(m.weights);
             load::<0>(o0);
-            load::<7>(pair.weights.add(TILE));
+            load::<7>(m.weights.add(TILE));
             load::<2>(o1);
             load::<1>(o0.add(TILE));
             load::<3>(o1.add(TILE));
         }
         load::<5>(values.add(TILE));
-        multiply(pair.count);
+        multiply(m.count);
         if part == 1 {
             store::<0>(o0);
             store::<1>(o0.add(TILE));
-            if pair.count == PAIR {
+            if m.count == PAIR {
                 store::<2>(o1);
                 store::<3>(o1.add(TILE));
             }
@@ -526,16 +543,18 @@ unsafe fn mask(scores: *mut f32, positions: &[i32; LANES], window: u32, start: u
     }
 }
 
-/// Turns scores into P^T against the lanes' references, and rescales O^T where one has changed. P^T stays in registers up to the
+/// Turns the scores of tile `i` of a meeting into P^T against the lanes' references, and rescales O^T where one has changed. P^T stays in registers up to the
 /// end: stores between the products of the shadow would hold up their loads.
 ///
 /// # Safety
 /// As `attend`, and as `Shadow::advance`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8, shadow: &mut Shadow) {
+unsafe fn weigh(w: Work, m: Meeting, i: usize, shadow: &mut Shadow) {
     let order = interleave_index();
+    let tile = m.tiles[i];
     // SAFETY: the caller's promise.
     unsafe {
+        let scores = m.scores.add(i * ONE_SCORES).cast::<f32>();
         let (at, total) = (w.reference.add(tile * LANES), w.total.add(tile * LANES));
         let mut reference = _mm512_loadu_ps(at);
         let mut high: [__m512; 4] = std::array::from_fn(|j| _mm512_loadu_ps(scores.add(j * LANES)));
@@ -546,6 +565,10 @@ unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8, shad
         let mut sum = _mm512_loadu_ps(total);
         let risen = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(high, _mm512_add_ps(reference, _mm512_set1_ps(RISE)));
         if risen != 0 {
+            // What the last block gives was weighed against the reference before.
+            if shadow.gather.is_some_and(|last| last.tiles == m.tiles) {
+                shadow.finish();
+            }
             let before = reference;
             reference = _mm512_mask_mov_ps(before, risen, high);
             _mm512_storeu_ps(at, reference);
@@ -570,7 +593,7 @@ unsafe fn weigh(w: Work, tile: usize, scores: *const f32, weights: *mut u8, shad
             row
         };
         for (pair, row) in sixteen!(row).into_iter().enumerate() {
-            _mm512_storeu_si512(weights.add(pair * 64).cast(), row);
+            _mm512_storeu_si512(m.weights.add(i * TILE + pair * 64).cast(), row);
         }
         _mm512_storeu_ps(total, _mm512_add_ps(sum, _mm512_add_ps(even, odd)));
     }

@@ -211,6 +211,32 @@ unsafe fn gate_all(ready: *const u8) -> [__m512i; 16] {
     std::array::from_fn(|i| unsafe { gate_rows(ready, i) })
 }
 
+/// Brings the weights of the next item into the second-level cache, a little with each step.
+struct Ahead {
+    at: [*const u8; 2],
+    stride: usize,
+}
+
+impl Ahead {
+    /// The part of `next` that is asked for during block `m`.
+    fn new(work: &Work<'_>, next: Item, m: usize) -> Ahead {
+        let (c, steps) = (&work.c, work.c.slice(next.slice));
+        let step = pack::panel_bytes(work.p.dtype(), work.p.k as usize) / c.steps;
+        let at =
+            work.panels(next).map(|panel| panel.wrapping_add(steps.start * step + steps.len() * step * m / c.pairs));
+        Ahead { at, stride: step.div_ceil(c.pairs) }
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
+        for at in &mut self.at {
+            // SAFETY: a hint, which never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+            *at = at.wrapping_add(self.stride);
+        }
+    }
+}
+
 /// One worker's part of phase 2.
 struct Work<'a> {
     a: &'a Args<'a>,
@@ -273,11 +299,12 @@ impl Work<'_> {
                         Some(next) => self.sums(next, 0),
                         None => std::ptr::null_mut(),
                     };
+                    let ahead = Ahead::new(self, next.unwrap_or(item), m);
                     match (gating, high) {
-                        (Some(block), false) => self.block_gating::<Low>(item, m, to, from, block),
-                        (Some(block), true) => self.block_gating::<High>(item, m, to, from, block),
-                        (None, false) => self.block::<Low>(item, m, to, from),
-                        (None, true) => self.block::<High>(item, m, to, from),
+                        (Some(block), false) => self.block_gating::<Low>(item, m, to, from, ahead, block),
+                        (Some(block), true) => self.block_gating::<High>(item, m, to, from, ahead, block),
+                        (None, false) => self.block::<Low>(item, m, to, from, ahead),
+                        (None, true) => self.block::<High>(item, m, to, from, ahead),
                     }
                     high ^= from != to;
                     gating = (done && self.gates_tiles()).then_some(Ready { pair: item.pair, m });
@@ -306,7 +333,7 @@ impl Work<'_> {
     /// # Safety
     /// As `run`, with the item's weights converted.
     #[inline]
-    unsafe fn block<R: Roles>(&self, item: Item, m: usize, to: *mut u8, from: *const u8) {
+    unsafe fn block<R: Roles>(&self, item: Item, m: usize, to: *mut u8, from: *const u8, mut ahead: Ahead) {
         let c = &self.c;
         let steps = c.slice(item.slice);
         let len = steps.len();
@@ -332,6 +359,7 @@ impl Work<'_> {
                             R::one_part(&walk)
                         }
                         walk.advance();
+                        ahead.advance();
                         if writes && row < TILE_ROWS {
                             prefetch_to_write(y.wrapping_add(row * ldy).cast());
                             prefetch_to_write(y.wrapping_add(row * ldy + 16).cast());
@@ -353,7 +381,15 @@ impl Work<'_> {
     /// # Safety
     /// As `block`; `gates_tiles`.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
-    unsafe fn block_gating<R: Roles>(&self, item: Item, m: usize, to: *mut u8, from: *const u8, block: Ready) {
+    unsafe fn block_gating<R: Roles>(
+        &self,
+        item: Item,
+        m: usize,
+        to: *mut u8,
+        from: *const u8,
+        mut ahead: Ahead,
+        block: Ready,
+    ) {
         let c = &self.c;
         let steps = c.slice(item.slice);
         let len = steps.len();
@@ -369,6 +405,7 @@ impl Work<'_> {
                 while walked < (i + 1) * len / 16 {
                     R::one_part(&walk);
                     walk.advance();
+                    ahead.advance();
                     walked += 1;
                 }
                 if i == 7 && len > AWAKE[2] {
@@ -413,6 +450,20 @@ impl Work<'_> {
         }
     }
 
+    /// The two panels of an item.
+    fn panels(&self, item: Item) -> [*const u8; 2] {
+        let bytes = pack::panel_bytes(self.p.dtype(), self.p.k as usize);
+        [0, 1].map(|i| {
+            let (from, panel) = match (self.p.gated, i) {
+                (1, 0) => (W, item.pair),
+                (1, _) => (GATE, item.pair),
+                _ => (W, (item.pair * 2 + i).min((self.p.n as usize - 1) / pack::ROWS)),
+            };
+            // SAFETY: the contract's buffers hold whole panels.
+            unsafe { self.a.input::<u8>(from).as_ptr().wrapping_add(panel * bytes) }
+        })
+    }
+
     /// Converts the weights of an item.
     ///
     /// # Safety
@@ -421,15 +472,9 @@ impl Work<'_> {
     unsafe fn convert(&self, item: Item) {
         let (dtype, k) = (self.p.dtype(), self.p.k as usize);
         let steps = self.c.slice(item.slice);
-        for i in 0..2 {
-            let (from, panel) = match (self.p.gated, i) {
-                (1, 0) => (W, item.pair),
-                (1, _) => (GATE, item.pair),
-                _ => (W, (item.pair * 2 + i).min((self.p.n as usize - 1) / pack::ROWS)),
-            };
+        for (i, panel) in self.panels(item).into_iter().enumerate() {
             // SAFETY: the panel exists; the tiles lie in the worker's slice.
             unsafe {
-                let panel = self.a.input::<u8>(from).as_ptr().add(panel * pack::panel_bytes(dtype, k));
                 for s in steps.clone() {
                     let first = self.weights.add((s - steps.start) * self.c.weight_step() + i * TILE);
                     let tiles = Tiles { first, second: first.wrapping_add(2 * TILE) };
