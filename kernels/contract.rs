@@ -9,6 +9,7 @@ pub mod source;
 mod variant;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytemuck::Pod;
 use serde::{Deserialize, Serialize};
@@ -270,6 +271,8 @@ pub struct Args<'a> {
     pub workers: usize,
     /// Memory shared by all workers during this launch, of the size the kernel asked for.
     pub scratch: Slice,
+    /// How much of this phase has been claimed.
+    pub claimed: &'a AtomicUsize,
 }
 
 impl<'a> Args<'a> {
@@ -289,6 +292,13 @@ impl<'a> Args<'a> {
     /// First element of operand `i`, for writing.
     pub fn output<T: Pod>(&self, i: usize) -> *mut T {
         self.buffers[i].ptr.cast()
+    }
+
+    /// The next of `0..count` that no worker has yet in this phase: for work that takes longer on one core than on another. Where
+    /// one core is as fast as the other, [`Args::share`] costs less and lets a worker have neighbours.
+    pub fn claim(&self, count: usize) -> Option<usize> {
+        let next = self.claimed.fetch_add(1, Ordering::Relaxed);
+        (next < count).then_some(next)
     }
 
     /// The share of `0..count` that this worker owns, in whole units of `unit`.

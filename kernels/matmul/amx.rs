@@ -1,7 +1,7 @@
 //! Many rows of x against panels on AMX tiles in bf16, sums in f32.
 //!
 //! Phase 1 splits x into bf16 tiles (`tiles`): one part, rounded, or two that hold 16 bits of it; where x comes in tiles it does
-//! nothing. Phase 2: a worker owns panels. A block is 32 rows of x times a slice along k of two panels, its 32 x 32 sums in
+//! nothing. Phase 2: workers claim groups of pairs of panels. A block is 32 rows of x times a slice along k of two panels, its 32 x 32 sums in
 //! four tile registers; between slices they wait in the second-level cache. An f16 weight is two bf16 parts, exactly.
 //!
 //! Blocks walk their slice forwards and backwards in turn, so that the first-level cache still holds the weights that a block
@@ -53,7 +53,7 @@ struct Cut {
     tiled: bool,
     /// bf16 parts of w.
     w_parts: usize,
-    /// Pairs of panels whose sums wait at a time.
+    /// Pairs of panels whose sums wait at a time, at most.
     group: usize,
 }
 
@@ -151,17 +151,20 @@ unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
     let p = a.params.get::<MatmulParams>();
     let c = Cut::of::<XP>(a, p);
     let panels = (p.n as usize).div_ceil(pack::ROWS);
-    let mine = a.share(if p.gated == 1 { panels } else { panels.div_ceil(2) }, 1);
-    if mine.is_empty() || a.rows == 0 {
+    let pairs = if p.gated == 1 { panels } else { panels.div_ceil(2) };
+    if a.rows == 0 {
         return;
     }
+    // As few groups as there can be, of one size.
+    let share = pairs.div_ceil(a.workers);
+    let group = share.div_ceil(share.div_ceil(c.group));
     // SAFETY: the contract's buffers; a worker has its own part of scratch behind x's tiles, and its own columns of y.
     unsafe {
         let x = if c.tiled { a.output::<u8>(X).cast_const() } else { a.scratch.ptr };
         let weights = a.scratch.ptr.add(c.x_bytes() + a.worker * c.worker_bytes());
         let ready = weights.add(c.weight_bytes());
         let idle = ready.add(SUMS);
-        let work = Work { a, p, c, mine, x, weights, ready, idle, waiting: idle.add(TILE) };
+        let work = Work { a, p, c, pairs, group, x, weights, ready, idle, waiting: idle.add(TILE) };
         configure_tiles();
         work.run();
         asm!("tilerelease", options(nostack));
@@ -242,8 +245,10 @@ struct Work<'a> {
     a: &'a Args<'a>,
     p: &'a MatmulParams,
     c: Cut,
-    /// Its pairs of panels.
-    mine: Range<usize>,
+    /// Pairs of panels, of all workers.
+    pairs: usize,
+    /// Pairs of a group, which one worker takes.
+    group: usize,
     /// Tiles of x.
     x: *const u8,
     /// The item's weights.
@@ -257,15 +262,21 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Pairs of a group share the slices of x that lie in the cache.
+    /// The first item of a group that nobody has yet.
+    fn claim(&self) -> Option<Item> {
+        let group = self.a.claim(self.pairs.div_ceil(self.group))? * self.group;
+        Some(Item { group, slice: 0, pair: group })
+    }
+
+    /// What this worker does after an item. Pairs of a group share the slices of x that lie in the cache.
     fn after(&self, item: Item) -> Option<Item> {
-        let end = (item.group + self.c.group).min(self.mine.end);
+        let end = (item.group + self.group).min(self.pairs);
         if item.pair + 1 < end {
             Some(Item { pair: item.pair + 1, ..item })
         } else if item.slice + 1 < self.c.slices {
             Some(Item { slice: item.slice + 1, pair: item.group, ..item })
         } else {
-            (end < self.mine.end).then_some(Item { group: end, slice: 0, pair: end })
+            self.claim()
         }
     }
 
@@ -282,7 +293,7 @@ impl Work<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,f16c")]
     unsafe fn run(&self) {
         let c = &self.c;
-        let mut item = Item { group: self.mine.start, slice: 0, pair: self.mine.start };
+        let Some(mut item) = self.claim() else { return };
         let mut high = false;
         let mut gating = None;
         // SAFETY: the caller's promise.

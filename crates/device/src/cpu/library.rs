@@ -132,8 +132,8 @@ mod tests {
         let buffers = [slice(&mut y), slice(&mut x), slice(&mut w)];
         let params = Params::new(&MatmulParams::new(n, k));
         for worker in 0..3 {
-            let scratch = Slice::NONE;
-            let args = Args { buffers: &buffers, params: &params, rows: m, worker, workers: 3, scratch };
+            let (scratch, claimed) = (Slice::NONE, &Default::default());
+            let args = Args { buffers: &buffers, params: &params, rows: m, worker, workers: 3, scratch, claimed };
             // SAFETY: operands of these sizes, one worker after another.
             native("gemm", entry).unwrap().phases.iter().for_each(|phase| unsafe { phase(&args) });
         }

@@ -18,6 +18,18 @@ pub(super) struct CpuQueue {
     /// Keeps the operands' memory alive.
     records: Vec<Record>,
     scratch: Memory,
+    claims: [Claims; 2],
+}
+
+/// What workers have claimed of a phase, on a cache line of its own. Two phases take turns: one is set back while the other is used.
+#[derive(Default)]
+#[repr(align(64))]
+struct Claims(AtomicUsize);
+
+impl Claims {
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 impl CpuQueue {
@@ -26,11 +38,11 @@ impl CpuQueue {
             records.iter().map(|r| Program::resolve(r, super::NAME, pool.workers())).collect::<Result<Vec<_>, _>>()?;
         let bytes = programs.iter().map(|p| p.scratch).max().unwrap_or(0);
         let scratch = super::memory(bytes)?;
-        Ok(CpuQueue { pool, programs, records: records.to_vec(), scratch })
+        Ok(CpuQueue { pool, programs, records: records.to_vec(), scratch, claims: Default::default() })
     }
 
-    /// Runs one launch on one worker. False where another worker panicked.
-    fn launch(&self, p: &Program, rows: usize, worker: usize, barrier: &Barrier) -> bool {
+    /// Runs one launch on one worker, which has done `phases` before. False where another worker panicked.
+    fn launch(&self, p: &Program, rows: usize, worker: usize, barrier: &Barrier, phases: &mut usize) -> bool {
         let args = Args {
             buffers: &p.operands,
             params: &p.params,
@@ -38,8 +50,16 @@ impl CpuQueue {
             worker,
             workers: self.pool.workers(),
             scratch: Slice { ptr: self.scratch.ptr(), len: self.scratch.len() },
+            claimed: &self.claims[0].0,
         };
         for phase in p.native.phases {
+            let [now, then] = [0, 1].map(|i| &self.claims[(*phases + i) % 2]);
+            *phases += 1;
+            if worker == 0 {
+                // Of the phase before, which everybody has left; the barrier below comes before the phase that uses it.
+                then.clear();
+            }
+            let args = Args { claimed: &now.0, ..args };
             // SAFETY: operands were checked by the op that recorded them, rows is at most the key's m (asserted in
             // `walk`), and the barrier separates phases.
             unsafe { phase(&args) };
@@ -53,10 +73,12 @@ impl CpuQueue {
     fn walk(&self, rows: StepRows, timed: Option<&mut [f64]>) -> Result<(), Error> {
         assert!(self.programs.iter().all(|p| rows.of(p.rows) <= p.max_rows), "more rows than the plan was made for");
         let failed = AtomicUsize::new(0);
+        self.claims.iter().for_each(Claims::clear);
         let clock = std::sync::Mutex::new(timed);
         let ok = self.pool.run(&|worker, barrier| {
             let mut clock = (worker == 0).then(|| clock.lock().unwrap_or_else(|e| e.into_inner()));
             let mut at = At { launch: 0, failed: &failed };
+            let mut phases = 0;
             for (i, p) in self.programs.iter().enumerate() {
                 let rows = rows.of(p.rows);
                 if rows == 0 {
@@ -64,7 +86,7 @@ impl CpuQueue {
                 }
                 at.launch = i;
                 let start = clock.as_ref().is_some_and(|c| c.is_some()).then(Instant::now);
-                if !self.launch(p, rows, worker, barrier) {
+                if !self.launch(p, rows, worker, barrier, &mut phases) {
                     return;
                 }
                 if let (Some(start), Some(s)) = (start, clock.as_mut().and_then(|c| c.as_mut()?.get_mut(i))) {
@@ -127,9 +149,12 @@ impl Queue for CpuQueue {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use metallic_kernels::DType;
-    use metallic_kernels::contract::{Args, Flags, Key, Layout, Native, Op, Params, ParamsInfo, Supports, Variant};
+    use metallic_kernels::contract::{
+        Args, Flags, Key, Layout, Native, Op, Params, ParamsInfo, Phase, Supports, Variant,
+    };
 
     use crate::cpu::{Cpu, Options, Pinning};
     use crate::{Device, Error, Record, Rows, StepRows};
@@ -140,8 +165,21 @@ mod tests {
         assert_ne!(a.worker, 1, "planted");
     }
 
+    /// How often each unit was claimed.
+    static CLAIMS: [AtomicUsize; 100] = [const { AtomicUsize::new(0) }; 100];
+
+    unsafe fn claims(a: &Args<'_>) {
+        while let Some(unit) = a.claim(CLAIMS.len()) {
+            CLAIMS[unit].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn native(entry: &str) -> Option<Native> {
-        let phases: &[metallic_kernels::contract::Phase] = if entry == "planted" { &[planted] } else { &[nothing] };
+        let phases: &[Phase] = match entry {
+            "planted" => &[planted],
+            "claims" => &[claims, claims, claims],
+            _ => &[nothing],
+        };
         Some(Native { phases, scratch: |_, _| 0 })
     }
 
@@ -151,6 +189,7 @@ mod tests {
 
     static FINE: Op = op("fine");
     static PLANTED: Op = op("planted");
+    static CLAIMED: Op = op("claims");
 
     fn record(op: &'static Op) -> Record {
         let variant = Variant {
@@ -184,6 +223,21 @@ mod tests {
         for _ in 0..20 {
             assert!(matches!(bad.run(rows), Err(Error::Panicked { op: "planted", .. })));
             good.run(rows).unwrap();
+        }
+    }
+
+    /// In phases that follow each other at once, and after steps that a panic ended.
+    #[test]
+    fn every_unit_is_claimed_once_a_phase() {
+        let cpu = Cpu::new(&Options { threads: Some(3), pinning: Pinning::Free, without: Vec::new() }).unwrap();
+        let rows = StepRows { tokens: 1, outputs: 1 };
+        let mut queue = cpu.queue(&[record(&CLAIMED), record(&FINE), record(&CLAIMED)]).unwrap();
+        let mut bad = cpu.queue(&[record(&CLAIMED), record(&PLANTED)]).unwrap();
+        for step in 1..=50 {
+            queue.run(rows).unwrap();
+            assert!(bad.run(rows).is_err());
+            let counts = CLAIMS.each_ref().map(|c| c.load(Ordering::Relaxed));
+            assert_eq!(counts, [9 * step; 100]);
         }
     }
 }
