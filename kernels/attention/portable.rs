@@ -1,11 +1,13 @@
 //! Any CPU, any head size: lanes of (token, head) pairs in f32. Each block of keys and values is decoded once for all tiles of a
 //! unit; scores, weights and outputs stay `[..][16 lanes]`, so that every step is a vector step.
 
+use half::bf16;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
 use super::{AttentionParams, OUT, Q, View};
 use crate::contract::{Args, Key, Native};
+use crate::matmul::tiled_at;
 use crate::{DType, kv, math};
 
 pub(super) const NATIVE: Native =
@@ -138,12 +140,18 @@ unsafe fn one_unit<S: Simd>(simd: S, a: &Args<'_>, view: &View<'_>, unit: &Unit,
     }
     for tile in 0..unit.tiles() {
         for (l, (t, h)) in unit.lanes(tile).enumerate() {
-            let at = (unit.first_row + t) * p.ldo as usize + h * hd;
+            let (row, col) = (unit.first_row + t, h * hd);
             let inverse = 1.0 / w.total[tile][l];
+            let values = w.out[tile * hd..][..hd].iter().map(|lanes| lanes[l] * inverse);
             // SAFETY: this head of this row belongs to this unit alone.
-            let out = unsafe { std::slice::from_raw_parts_mut(a.output::<f32>(OUT).add(at), hd) };
-            for (d, o) in out.iter_mut().enumerate() {
-                *o = w.out[tile * hd + d][l] * inverse;
+            unsafe {
+                if p.ldo == 0 {
+                    let (out, cols) = (a.output::<bf16>(OUT), p.heads as usize * hd);
+                    values.enumerate().for_each(|(d, v)| *out.add(tiled_at(cols, row, col + d)) = bf16::from_f32(v));
+                } else {
+                    let out = std::slice::from_raw_parts_mut(a.output::<f32>(OUT).add(row * p.ldo as usize + col), hd);
+                    out.iter_mut().zip(values).for_each(|(o, v)| *o = v);
+                }
             }
         }
     }

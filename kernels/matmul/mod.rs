@@ -30,6 +30,8 @@ mod roles;
 mod unpack;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
+#[cfg(target_arch = "x86_64")]
+mod vnni_gemm;
 
 use crate::DType;
 use crate::contract::{Flags, Key, Layout, Native, Op, params};
@@ -159,6 +161,8 @@ fn native(entry: &str) -> Option<Native> {
         "avx512_gemm" => Some(avx512_gemm::NATIVE),
         #[cfg(target_arch = "x86_64")]
         "vnni_matvec" => Some(vnni::NATIVE),
+        #[cfg(target_arch = "x86_64")]
+        "vnni_gemm" => Some(vnni_gemm::NATIVE),
         #[cfg(target_arch = "x86_64")]
         "amx_bf16" => Some(amx::NATIVE),
         #[cfg(target_arch = "x86_64")]

@@ -11,10 +11,10 @@ use crate::x86::gate;
 
 pub(super) const NATIVE: Native = Native { phases: &[matvec], scratch };
 
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 /// Bytes of one quantized row: k integers, then a scale and a sum per block.
-fn row_bytes(k: usize) -> usize {
+pub(super) fn row_bytes(k: usize) -> usize {
     (k * 2 + k / BLOCK * 8).next_multiple_of(64)
 }
 
@@ -24,11 +24,20 @@ fn scratch(key: &Key, workers: usize) -> usize {
 
 /// One row of x in integers.
 #[derive(Clone, Copy)]
-struct Row {
+pub(super) struct Row {
     values: *mut i16,
-    scales: *mut f32,
+    pub scales: *mut f32,
     /// Sum of each block's integers, times 8: what q4_0's offset takes off.
     offsets: *mut i32,
+}
+
+impl Row {
+    /// The row of `k` elements that is number `r` in memory from `base` on.
+    pub fn at(base: *mut u8, r: usize, k: usize) -> Row {
+        let values = base.wrapping_add(r * row_bytes(k));
+        let scales = values.wrapping_add(k * 2).cast::<f32>();
+        Row { values: values.cast(), scales, offsets: scales.wrapping_add(k / BLOCK).cast() }
+    }
 }
 
 /// # Safety
@@ -48,9 +57,7 @@ unsafe fn panels<const M: usize>(a: &Args<'_>, first: usize) {
     // SAFETY: the contract's buffers; each worker quantizes x into scratch of its own, which is cheaper than a barrier.
     unsafe {
         let x: [Row; M] = std::array::from_fn(|r| {
-            let base = a.scratch.ptr.add((a.worker * MAX_ROWS + r) * row_bytes(k));
-            let scales = base.add(k * 2).cast::<f32>();
-            let row = Row { values: base.cast(), scales, offsets: scales.add(k / BLOCK).cast() };
+            let row = Row::at(a.scratch.ptr, a.worker * MAX_ROWS + r, k);
             quantize(a.output::<f32>(X).add((first + r) * p.ldx as usize), k, row);
             row
         });
@@ -73,7 +80,7 @@ unsafe fn panels<const M: usize>(a: &Args<'_>, first: usize) {
 /// # Safety
 /// `x` has k elements, a multiple of 32; `row` has room for them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn quantize(x: *const f32, k: usize, row: Row) {
+pub(super) unsafe fn quantize(x: *const f32, k: usize, row: Row) {
     // SAFETY: the caller's promise.
     unsafe {
         for b in 0..k / BLOCK {
@@ -97,7 +104,7 @@ unsafe fn quantize(x: *const f32, k: usize, row: Row) {
 /// 32 bytes at `at`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn scales(at: *const u8) -> __m512 {
+pub(super) unsafe fn scales(at: *const u8) -> __m512 {
     // SAFETY: the caller's promise.
     unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) }
 }
@@ -108,7 +115,7 @@ unsafe fn scales(at: *const u8) -> __m512 {
 /// The pair exists.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn pair(row: Row, pair: usize) -> __m512i {
+pub(super) unsafe fn pair(row: Row, pair: usize) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe { _mm512_set1_epi32(row.values.cast::<i32>().add(pair).read_unaligned()) }
 }

@@ -14,7 +14,7 @@ struct NormParams {
     uint k; // Elements of a group.
     uint groups; // Groups of a row.
     uint ldx; // Elements from one row of x to the next.
-    uint ldy; // Elements from one row of y to the next.
+    uint ldy; // Elements from one row of y to the next; 0 for bf16 tiles.
     float eps; // Added to the mean square.
 };
 
@@ -56,7 +56,7 @@ struct AttentionParams {
     uint head_dim; // Elements of a head.
     uint max_pages; // Entries of a page table row.
     uint ldq; // Elements from one row of q to the next.
-    uint ldo; // Elements from one row of out to the next.
+    uint ldo; // Elements from one row of out to the next; 0 for bf16 tiles.
     uint window; // Positions seen back, the token's own included; 0 for all.
     uint kv_dtype; // Type of the pools, as its GGUF number.
     float scale; // Factor on the scores.
