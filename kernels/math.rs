@@ -9,7 +9,8 @@ pub fn exp(x: f32) -> f32 {
     // 1.5 * 2^23: adding and subtracting it rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.7);
-    let n = clamped.mul_add(LOG2E, ROUND) - ROUND;
+    let shifted = clamped.mul_add(LOG2E, ROUND);
+    let n = shifted - ROUND;
     let r = n.mul_add(-LN2_LO, n.mul_add(-LN2_HI, clamped));
     let p = 1.0 / 5040.0;
     let p = r.mul_add(p, 1.0 / 720.0);
@@ -20,9 +21,11 @@ pub fn exp(x: f32) -> f32 {
     let p = r.mul_add(p, 1.0);
     let p = r.mul_add(p, 1.0);
     // Two factors, so that n = 128 does not overflow the exponent field.
-    let half = (n * 0.5) as i32;
-    let rest = n as i32 - half;
-    let pow2 = |e: i32| f32::from_bits(((e + 127) << 23) as u32);
+    // n's integer lies in the lowest bits, where it is read without a cast: one that saturates is no vector instruction.
+    let integer = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    let half = integer >> 1;
+    let rest = integer.wrapping_sub(half);
+    let pow2 = |e: i32| f32::from_bits((e.wrapping_add(127) as u32) << 23);
     let y = p * pow2(half) * pow2(rest);
     let y = if x < -87.3 { 0.0 } else { y };
     if x > 88.72 { f32::INFINITY } else { y }
@@ -49,5 +52,6 @@ mod tests {
         }
         assert_eq!(super::exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(super::exp(f32::INFINITY), f32::INFINITY);
+        assert!(super::exp(f32::NAN).is_nan());
     }
 }
