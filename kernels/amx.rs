@@ -44,6 +44,18 @@ pub(crate) unsafe fn load<const REGISTER: u8>(from: *const u8) {
     }
 }
 
+/// `register = *from`, which leaves the first-level cache to others: for what streams from the second level.
+///
+/// # Safety
+/// As `load`.
+#[inline(always)]
+pub(crate) unsafe fn stream<const REGISTER: u8>(from: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!("tileloaddt1 tmm{}, [{} + {}*1]", const REGISTER, in(reg) from, in(reg) 64usize, options(nostack, readonly, preserves_flags));
+    }
+}
+
 /// `*to = register`
 ///
 /// # Safety

@@ -15,7 +15,7 @@ use std::arch::x86_64::*;
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
 use super::{AttentionParams, OUT, Q, View};
 use crate::DType;
-use crate::amx::{TILE, configure_tiles, dot, load, sixteen, store, zero};
+use crate::amx::{TILE, configure_tiles, dot, load, sixteen, store, stream, zero};
 use crate::contract::{Args, Native};
 use crate::kv;
 use crate::matmul::tiled_at;
@@ -475,13 +475,13 @@ unsafe fn score(w: Work, m: Meeting, step: usize, product: usize) {
         }
         // First parts, then second keys with first queries, then first keys with second queries.
         let keys = m.keys.add((step * 4 + product % 2 * 2) * TILE);
-        load::<4>(keys);
+        stream::<4>(keys);
         if product != 1 {
             let [q0, q1] = m.tiles.map(|tile| w.q.add(tile * w.s.queries() + (step * 2 + product / 2) * TILE));
             load::<6>(q0);
             load::<7>(q1);
         }
-        load::<5>(keys.add(TILE));
+        stream::<5>(keys.add(TILE));
         multiply(m.count);
         if (step + 1, product) == (w.s.steps(), 2) {
             store::<0>(m.scores);
@@ -502,7 +502,7 @@ unsafe fn gather(w: Work, m: Meeting, e: usize, part: usize) {
     unsafe {
         let values = m.values.add((e * 4 + part * 2) * TILE);
         let [o0, o1] = m.tiles.map(|tile| w.out.add(tile * w.s.out() + e * 2 * TILE));
-        load::<4>(values);
+        stream::<4>(values);
         if part == 0 {
             load::<6>(m.weights);
             load::<0>(o0);
@@ -511,7 +511,7 @@ unsafe fn gather(w: Work, m: Meeting, e: usize, part: usize) {
             load::<1>(o0.add(TILE));
             load::<3>(o1.add(TILE));
         }
-        load::<5>(values.add(TILE));
+        stream::<5>(values.add(TILE));
         multiply(m.count);
         if part == 1 {
             store::<0>(o0);

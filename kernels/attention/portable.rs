@@ -14,7 +14,7 @@ pub(super) const NATIVE: Native =
     Native { phases: &[portable], scratch: |key, workers| workers * worker_floats(key) * size_of::<f32>() };
 
 /// Tiles that a unit aims at.
-const TILES: usize = 16;
+const TILES: usize = 32;
 
 type Lanes = [f32; LANES];
 
