@@ -153,6 +153,7 @@ fn cases() -> Vec<Case> {
         Shape { heads: 9, kv_heads: 3, hd: 32, spans: &[(19, 3)], std: 6.0, ..base },
         Shape { heads: 14, kv_heads: 2, hd: 64, spans: &[(70, 1)], std: 0.01, ..base },
         Shape { heads: 2, kv_heads: 1, hd: 96, spans: &[(18, 14)], ..base },
+        Shape { heads: 4, kv_heads: 1, spans: &[(21, 600)], ..base },
     ];
     let plain = kv::DTYPES.iter().flat_map(|&d| shapes.iter().map(move |s| case(d, s)));
     plain.chain([base, shapes[3], shapes[5]].iter().map(|s| in_tiles(case(DType::F16, s), s.heads * s.hd))).collect()

@@ -1,13 +1,13 @@
 //! Many rows of x against panels on AMX tiles in bf16, sums in f32.
 //!
 //! Phase 1 splits x into bf16 tiles (`tiles`): one part, rounded, or two that hold 16 bits of it; where x comes in tiles it does
-//! nothing. Phase 2: workers claim groups of pairs of panels. A block is 32 rows of x times a slice along k of two panels, its 32 x 32 sums in
-//! four tile registers; between slices they wait in the second-level cache. An f16 weight is two bf16 parts, exactly.
+//! nothing. Phase 2: workers claim groups of pairs of panels. A block is 32 rows of x times a slice along k of two panels, its 32 x 32
+//! sums in four tile registers; between slices they wait in the second-level cache. An f16 weight is two bf16 parts, exactly.
 //!
-//! Blocks walk their slice forwards and backwards in turn, so that the first-level cache still holds the weights that a block
-//! starts with. The registers of sums and of operands change places after each block: the next sums are loaded before the last
-//! ones are stored. Weights are converted and rows finished between blocks: inside one it was slower, probably as a load waits for
-//! older stores with the same twelve lowest address bits.
+//! x streams past the first-level cache, which belongs to the slice of weights; blocks walk it forwards and backwards in turn, so
+//! that what lies there is what a block starts with. The registers of sums and of operands change places after each block: the next
+//! sums are loaded before the last ones are stored. What a tile store writes can be read only some hundred cycles later, so a gated
+//! block is finished between the products of the next. Weights are converted between blocks: among the products that was slower.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
