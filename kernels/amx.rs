@@ -22,6 +22,15 @@ pub(crate) unsafe fn configure_tiles() {
     unsafe { asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack, readonly)) };
 }
 
+/// Gives the tile registers back.
+///
+/// # Safety
+/// Tiles are configured.
+pub(crate) unsafe fn release_tiles() {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("tilerelease", options(nostack)) };
+}
+
 /// `register = 0`
 ///
 /// # Safety
@@ -79,28 +88,3 @@ pub(crate) unsafe fn dot<const SUMS: u8, const A: u8, const B: u8>() {
         asm!("tdpbf16ps tmm{}, tmm{}, tmm{}", const SUMS, const A, const B, options(nostack, nomem, preserves_flags));
     }
 }
-
-/// `[f(0), ..., f(15)]` in registers, each called where it stands: a loop would keep the results in memory.
-macro_rules! sixteen {
-    ($f:expr) => {
-        [
-            $f(0),
-            $f(1),
-            $f(2),
-            $f(3),
-            $f(4),
-            $f(5),
-            $f(6),
-            $f(7),
-            $f(8),
-            $f(9),
-            $f(10),
-            $f(11),
-            $f(12),
-            $f(13),
-            $f(14),
-            $f(15),
-        ]
-    };
-}
-pub(crate) use sixteen;

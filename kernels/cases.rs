@@ -2,8 +2,9 @@
 
 use half::f16;
 
-use crate::DType;
-use crate::contract::{Operand, Role};
+use crate::contract::{Case, Flags, Operand, Params, Role};
+use crate::matmul::{tiled_at, tiled_bytes};
+use crate::{DType, act};
 
 /// A small generator (SplitMix64, Steele et al. 2014).
 pub struct Rng(pub u64);
@@ -98,4 +99,19 @@ fn blocks(rng: &mut Rng, dtype: DType, count: usize, std: f32) -> Vec<u8> {
         }
     }
     out
+}
+
+/// The same problem with its f32 result of `cols` columns, whose rows lie `ld` elements apart, in bf16 tiles; `budget` is the op's.
+/// `params` are its arguments with a stride of 0.
+pub fn in_tiles(mut c: Case, params: Params, cols: usize, ld: usize, budget: f64) -> Case {
+    c.name += " in tiles";
+    c.key = c.key.with(Flags::TILED_Y);
+    c.params = params;
+    for e in &mut c.expect {
+        c.operands[e.operand] = act::output(DType::BF16, tiled_bytes(c.rows, cols) / 2);
+        e.at.iter_mut().for_each(|at| *at = tiled_at(cols, *at / ld, *at % ld));
+        let rounding = act::rounding(DType::BF16) / budget;
+        e.scale.iter_mut().zip(&e.value).for_each(|(scale, value)| *scale += value.abs() * rounding);
+    }
+    c
 }

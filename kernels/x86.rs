@@ -38,6 +38,31 @@ pub(crate) fn here(mut value: __m512i) -> __m512i {
     value
 }
 
+/// `[f(0), ..., f(15)]` in registers, each called where it stands: a loop would keep the results in memory.
+macro_rules! sixteen {
+    ($f:expr) => {
+        [
+            $f(0),
+            $f(1),
+            $f(2),
+            $f(3),
+            $f(4),
+            $f(5),
+            $f(6),
+            $f(7),
+            $f(8),
+            $f(9),
+            $f(10),
+            $f(11),
+            $f(12),
+            $f(13),
+            $f(14),
+            $f(15),
+        ]
+    };
+}
+pub(crate) use sixteen;
+
 /// 0, 16, 1, 17, ...: puts two sixteens side by side.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]

@@ -9,17 +9,15 @@
 //! neighbours (`Shadow`): the scores of the next and O^T of the last. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
 //! has risen by `RISE`, so that O^T is seldom rescaled (as in FlashAttention-4).
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
+use super::amx_pack::{load_rows, pack_keys, pack_queries, pack_values, write_out};
 use super::lanes::{BLOCK, LANES, Sight, Unit, most_tiles, sight, units};
-use super::{AttentionParams, OUT, Q, View};
+use super::{AttentionParams, View};
 use crate::DType;
-use crate::amx::{TILE, configure_tiles, dot, load, sixteen, store, stream, zero};
+use crate::amx::{TILE, configure_tiles, dot, load, release_tiles, store, stream, zero};
 use crate::contract::{Args, Native};
-use crate::kv;
-use crate::matmul::tiled_at;
-use crate::x86::{exp2_short, here, interleave_index, narrow, split};
+use crate::x86::{exp2_short, here, interleave_index, narrow, sixteen};
 
 pub(super) const NATIVE: Native =
     Native { phases: &[attend], scratch: |key, workers| workers * Shape::new(key.k, key.batch).bytes() };
@@ -36,8 +34,8 @@ const UNSEEN: f32 = -1e29;
 
 /// Sizes of one worker's memory.
 #[derive(Clone, Copy)]
-struct Shape {
-    hd: usize,
+pub(super) struct Shape {
+    pub hd: usize,
     tiles: usize,
 }
 
@@ -47,17 +45,17 @@ impl Shape {
     }
 
     /// Tiles along the elements of a head, as the reduced dimension.
-    fn steps(self) -> usize {
+    pub fn steps(self) -> usize {
         self.hd / 32
     }
 
     /// Bytes of Q^T of a tile of lanes: for each step, both parts.
-    fn queries(self) -> usize {
+    pub fn queries(self) -> usize {
         self.steps() * 2 * TILE
     }
 
     /// Bytes of O^T of a tile of lanes.
-    fn out(self) -> usize {
+    pub fn out(self) -> usize {
         self.hd / 16 * TILE
     }
 
@@ -89,17 +87,17 @@ const WEIGHTS: usize = PAIR * TILE;
 
 /// One worker's memory, as addresses.
 #[derive(Clone, Copy)]
-struct Work {
-    s: Shape,
+pub(super) struct Work {
+    pub s: Shape,
     /// Per tile: Q^T.
-    q: *mut u8,
+    pub q: *mut u8,
     /// Per tile: O^T.
-    out: *mut u8,
+    pub out: *mut u8,
     /// Per tile: position of each lane.
     positions: *mut [i32; LANES],
     /// Per tile: reference and sum of weights of each lane.
     reference: *mut f32,
-    total: *mut f32,
+    pub total: *mut f32,
     /// K of a chunk.
     keys: *mut u8,
     /// V^T of a chunk.
@@ -108,7 +106,7 @@ struct Work {
     scores: *mut u8,
     weights: *mut u8,
     /// Keys or values of a block in f32.
-    rows: *mut f32,
+    pub rows: *mut f32,
 }
 
 impl Work {
@@ -163,7 +161,7 @@ unsafe fn attend(a: &Args<'_>) {
         let view = View::new(a, &p);
         configure_tiles();
         units(a, &p, TILES, |unit| one_unit(a, &view, &unit, w));
-        asm!("tilerelease", options(nostack));
+        release_tiles();
     }
 }
 
@@ -214,10 +212,10 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
             let mut meetings = each.filter_map(meet);
             let mut last = None;
             let mut now = meetings.next();
-            Shadow::new(w, now, None).finish();
+            Shadow::new(w, PAIR, now, None).finish();
             while let Some(meeting) = now {
                 let next = meetings.next();
-                let mut shadow = Shadow::new(w, next, last);
+                let mut shadow = Shadow::new(w, meeting.count, next, last);
                 for i in 0..meeting.count {
                     if meeting.sights[i] != Sight::All {
                         let positions = &*w.positions.add(meeting.tiles[i]);
@@ -228,141 +226,10 @@ unsafe fn one_unit(a: &Args<'_>, view: &View<'_>, unit: &Unit, w: Work) {
                 shadow.finish();
                 (last, now) = (now, next);
             }
-            Shadow::new(w, None, last).finish();
+            Shadow::new(w, PAIR, None, last).finish();
         }
         for tile in unit.by_rows() {
             write_out(a, p, unit, tile, w);
-        }
-    }
-}
-
-/// Sixteen rows of sixteen 32-bit elements, turned.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn transpose(r: [__m512i; 16]) -> [__m512i; 16] {
-    let mut t = r;
-    for i in 0..8 {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-    let mut u = t;
-    for i in 0..4 {
-        let b = 4 * i;
-        u[b] = _mm512_unpacklo_epi64(t[b], t[b + 2]);
-        u[b + 1] = _mm512_unpackhi_epi64(t[b], t[b + 2]);
-        u[b + 2] = _mm512_unpacklo_epi64(t[b + 1], t[b + 3]);
-        u[b + 3] = _mm512_unpackhi_epi64(t[b + 1], t[b + 3]);
-    }
-    // u[4 i + c] holds, in its four quarters q, column 4 q + c of rows 4 i..4 i + 4.
-    let mut out = r;
-    for c in 0..4 {
-        let low = [_mm512_shuffle_i32x4::<0x88>(u[c], u[4 + c]), _mm512_shuffle_i32x4::<0xDD>(u[c], u[4 + c])];
-        let high =
-            [_mm512_shuffle_i32x4::<0x88>(u[8 + c], u[12 + c]), _mm512_shuffle_i32x4::<0xDD>(u[8 + c], u[12 + c])];
-        out[c] = _mm512_shuffle_i32x4::<0x88>(low[0], high[0]);
-        out[8 + c] = _mm512_shuffle_i32x4::<0xDD>(low[0], high[0]);
-        out[4 + c] = _mm512_shuffle_i32x4::<0x88>(low[1], high[1]);
-        out[12 + c] = _mm512_shuffle_i32x4::<0xDD>(low[1], high[1]);
-    }
-    out
-}
-
-/// Decodes `count` rows of `hd` elements; the rest of the block is zero.
-///
-/// # Safety
-/// As `attend`; the rows lie in one page.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
-unsafe fn load_rows(dtype: DType, from: *const u8, stride: usize, count: usize, to: *mut f32, hd: usize) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        for j in 0..count {
-            let (from, to) = (from.add(j * stride), to.add(j * hd));
-            if dtype == DType::F16 {
-                for d in (0..hd).step_by(16) {
-                    let half = _mm256_loadu_si256(from.add(d * 2).cast());
-                    _mm512_storeu_ps(to.add(d), _mm512_cvtph_ps(half));
-                }
-            } else {
-                kv::load(dtype, from, std::slice::from_raw_parts_mut(to, hd));
-            }
-        }
-        std::ptr::write_bytes(to.add(count * hd), 0, (BLOCK - count) * hd);
-    }
-}
-
-/// Q^T of one tile: rows are pairs of elements, columns lanes; the score's factor is in it, and log2 e for `exp2_short`.
-///
-/// # Safety
-/// As `attend`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_queries(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usize, w: Work) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let q = a.input::<f32>(Q).as_ptr();
-        let scale = _mm512_set1_ps(p.scale * std::f32::consts::LOG2_E);
-        for step in 0..w.s.steps() {
-            let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
-            for (l, (t, h)) in unit.lanes(tile).enumerate() {
-                let at = q.add((unit.first_row + t) * p.ldq as usize + h * w.s.hd + step * 32);
-                let low = _mm512_mul_ps(_mm512_loadu_ps(at), scale);
-                let high = _mm512_mul_ps(_mm512_loadu_ps(at.add(16)), scale);
-                [parts[0][l], parts[1][l]] = split(low, high);
-            }
-            for (i, part) in parts.into_iter().enumerate() {
-                let to = w.q.add(tile * w.s.queries() + (step * 2 + i) * TILE);
-                for (row, v) in transpose(part).into_iter().enumerate() {
-                    _mm512_storeu_si512(to.add(row * 64).cast(), v);
-                }
-            }
-        }
-    }
-}
-
-/// K of a block.
-///
-/// # Safety
-/// As `attend`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_keys(w: Work, keys: *mut u8) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        for j in 0..BLOCK {
-            for step in 0..w.s.steps() {
-                let at = w.rows.add(j * w.s.hd + step * 32);
-                let to = keys.add((step * 4 + j / 16) * TILE + j % 16 * 64);
-                let [first, second] = split(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16)));
-                _mm512_storeu_si512(to.cast(), first);
-                _mm512_storeu_si512(to.add(2 * TILE).cast(), second);
-            }
-        }
-    }
-}
-
-/// V^T of a block.
-///
-/// # Safety
-/// As `attend`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_values(w: Work, values: *mut u8) {
-    let order = interleave_index();
-    // SAFETY: the caller's promise.
-    unsafe {
-        for e in 0..w.s.hd / 16 {
-            let mut parts = [[_mm512_setzero_si512(); LANES]; 2];
-            for pair in 0..16 {
-                let at = w.rows.add(2 * pair * w.s.hd + e * 16);
-                let both = split(_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(w.s.hd)));
-                for (part, v) in parts.iter_mut().zip(both) {
-                    part[pair] = _mm512_permutexvar_epi16(order, v);
-                }
-            }
-            for (i, part) in parts.into_iter().enumerate() {
-                let to = values.add((e / 2 * 4 + i * 2 + e % 2) * TILE);
-                for (row, v) in transpose(part).into_iter().enumerate() {
-                    _mm512_storeu_si512(to.add(row * 64).cast(), v);
-                }
-            }
         }
     }
 }
@@ -389,30 +256,30 @@ struct Shadow {
     w: Work,
     score: Option<Meeting>,
     gather: Option<Meeting>,
-    /// Bits of both that are left.
+    /// Bits of both that are left, and of both in all.
     left: [usize; 2],
     bits: usize,
-    /// In 1 / `PARTS` of a meeting's weighing.
+    /// Rows of weights of the meeting that casts it, and how many are done.
+    rows: usize,
     time: usize,
 }
 
-/// Bits of time in the weighing of a meeting: its rows of weights.
-const PARTS: usize = PAIR * BLOCK / 2;
-
 impl Shadow {
-    fn new(w: Work, score: Option<Meeting>, gather: Option<Meeting>) -> Shadow {
+    /// The products that a meeting of `tiles` tiles has beside it.
+    fn new(w: Work, tiles: usize, score: Option<Meeting>, gather: Option<Meeting>) -> Shadow {
         let left = [score.map_or(0, |_| 3 * w.s.steps()), gather.map_or(0, |_| 2 * w.s.steps())];
-        Shadow { w, score, gather, left, bits: left[0] + left[1], time: 0 }
+        Shadow { w, score, gather, left, bits: left[0] + left[1], rows: tiles * BLOCK / 2, time: 0 }
     }
 
-    /// Does what is due after another of `PARTS`.
+    /// Does what is due after another row of weights.
     ///
     /// # Safety
-    /// As `attend`, with the meetings' keys and values packed and the second one's weights written.
+    /// As `attend`, with the meetings' keys and values packed and the second one's weights written. Bits leave sums and operands in
+    /// tile registers to the next: nobody else uses those from the first bit to the last.
     #[inline(always)]
     unsafe fn advance(&mut self) {
         self.time += 1;
-        while (self.bits - self.left[0] - self.left[1]) * PARTS < self.bits * self.time {
+        while (self.bits - self.left[0] - self.left[1]) * self.rows < self.bits * self.time {
             // SAFETY: the caller's promise.
             unsafe { if self.left[0] > 0 { self.score() } else { self.gather() } };
         }
@@ -439,7 +306,7 @@ impl Shadow {
     #[inline(always)]
     unsafe fn score(&mut self) {
         let at = 3 * self.w.s.steps() - self.left[0];
-        self.left[0] = self.left[0].saturating_sub(1);
+        self.left[0] -= 1;
         if let Some(meeting) = self.score {
             // SAFETY: the caller's promise.
             unsafe { score(self.w, meeting, at / 3, at % 3) };
@@ -451,7 +318,7 @@ impl Shadow {
     #[inline(always)]
     unsafe fn gather(&mut self) {
         let at = 2 * self.w.s.steps() - self.left[1];
-        self.left[1] = self.left[1].saturating_sub(1);
+        self.left[1] -= 1;
         if let Some(meeting) = self.gather {
             // SAFETY: the caller's promise.
             unsafe { gather(self.w, meeting, at / 2, at % 2) };
@@ -596,33 +463,5 @@ unsafe fn weigh(w: Work, m: Meeting, i: usize, shadow: &mut Shadow) {
             _mm512_storeu_si512(m.weights.add(i * TILE + pair * 64).cast(), row);
         }
         _mm512_storeu_ps(total, _mm512_add_ps(sum, _mm512_add_ps(even, odd)));
-    }
-}
-
-/// Writes the outputs of one tile, turned back, over the sums of their weights.
-///
-/// # Safety
-/// As `attend`.
-#[target_feature(enable = "avx512f")]
-unsafe fn write_out(a: &Args<'_>, p: &AttentionParams, unit: &Unit, tile: usize, w: Work) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let inverse = _mm512_div_ps(_mm512_set1_ps(1.0), _mm512_loadu_ps(w.total.add(tile * LANES)));
-        let out = w.out.add(tile * w.s.out()).cast::<f32>();
-        let cols = p.heads as usize * w.s.hd;
-        for e in 0..w.s.hd / 16 {
-            let rows: [__m512i; 16] = std::array::from_fn(|d| {
-                _mm512_castps_si512(_mm512_mul_ps(_mm512_loadu_ps(out.add((e * 16 + d) * LANES)), inverse))
-            });
-            for ((t, h), v) in unit.lanes(tile).zip(transpose(rows)) {
-                let (row, col, v) = (unit.first_row + t, h * w.s.hd + e * 16, _mm512_castsi512_ps(v));
-                if p.ldo == 0 {
-                    let half = _mm512_castsi512_si256(narrow(v, v));
-                    _mm256_storeu_si256(a.output::<u16>(OUT).add(tiled_at(cols, row, col)).cast(), half);
-                } else {
-                    _mm512_storeu_ps(a.output::<f32>(OUT).add(row * p.ldo as usize + col), v);
-                }
-            }
-        }
     }
 }

@@ -8,13 +8,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_pack;
 mod lanes;
 mod portable;
 
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Operand, Params, Role, params};
-use crate::matmul::{tiled_at, tiled_bytes};
-use crate::{DType, act, kv};
+use crate::{DType, kv};
 
 params! {
     /// Arguments.
@@ -154,24 +155,18 @@ fn cases() -> Vec<Case> {
         Shape { heads: 14, kv_heads: 2, hd: 64, spans: &[(70, 1)], std: 0.01, ..base },
         Shape { heads: 2, kv_heads: 1, hd: 96, spans: &[(18, 14)], ..base },
         Shape { heads: 4, kv_heads: 1, spans: &[(21, 600)], ..base },
+        Shape { heads: 4, kv_heads: 1, window: 90, spans: &[(35, 560)], ..base },
+        Shape { heads: 66, kv_heads: 1, hd: 32, spans: &[(3, 40)], ..base },
     ];
     let plain = kv::DTYPES.iter().flat_map(|&d| shapes.iter().map(move |s| case(d, s)));
-    plain.chain([base, shapes[3], shapes[5]].iter().map(|s| in_tiles(case(DType::F16, s), s.heads * s.hd))).collect()
-}
-
-/// The same problem with its result of `cols` columns in tiles.
-fn in_tiles(mut c: Case, cols: usize) -> Case {
-    let p = *c.params.get::<AttentionParams>();
-    c.name += " in tiles";
-    c.key.flags = c.key.flags.with(Flags::TILED_Y);
-    c.params = Params::new(&AttentionParams { ldo: 0, ..p });
-    c.operands[OUT] = act::output(DType::BF16, tiled_bytes(c.rows, cols) / 2);
-    for e in &mut c.expect {
-        e.at.iter_mut().for_each(|at| *at = tiled_at(cols, *at / p.ldo as usize, *at % p.ldo as usize));
-        let rounding = act::rounding(DType::BF16) / budget(c.key.w);
-        e.scale.iter_mut().zip(&e.value).for_each(|(scale, value)| *scale += value.abs() * rounding);
-    }
-    c
+    let tiled = [(DType::F16, base), (DType::F16, shapes[3]), (DType::Q8_0, shapes[5]), (DType::F16, shapes[8])];
+    let tiled = tiled.map(|(dtype, s)| {
+        let c = case(dtype, &s);
+        let p = *c.params.get::<AttentionParams>();
+        let params = Params::new(&AttentionParams { ldo: 0, ..p });
+        cases::in_tiles(c, params, s.heads * s.hd, p.ldo as usize, budget(dtype))
+    });
+    plain.chain(tiled).collect()
 }
 
 fn case(dtype: DType, s: &Shape) -> Case {

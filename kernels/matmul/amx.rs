@@ -7,20 +7,20 @@
 //! x streams past the first-level cache, which belongs to the slice of weights; blocks walk it forwards and backwards in turn, so
 //! that what lies there is what a block starts with. The registers of sums and of operands change places after each block: the next
 //! sums are loaded before the last ones are stored. What a tile store writes can be read only some hundred cycles later, so a gated
-//! block is finished between the products of the next. Weights are converted between blocks: among the products that was slower.
+//! block of y in tiles is finished between the products of the next. Weights are converted, and other blocks finished, between
+//! blocks: among the products that was slower.
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx512::store;
 use super::roles::{High, Low, Roles, Walk};
 use super::unpack::{self, Tiles};
-use super::{GATE, MatmulParams, TILE_ROWS, W, X, Y, pack};
+use super::{GATE, MatmulParams, TILE_ROWS, W, X, Y, pack, tiled_at};
 use crate::DType;
-use crate::amx::{TILE, configure_tiles, sixteen};
+use crate::amx::{TILE, configure_tiles, release_tiles};
 use crate::contract::{Args, Flags, Key, Native};
-use crate::x86::{gate, gate_short, here, narrow, prefetch_to_write, split};
+use crate::x86::{gate, gate_short, here, narrow, prefetch_to_write, sixteen, split};
 
 /// x rounded to bf16.
 pub(super) const NATIVE: Native = Native { phases: &[split_x::<1>, multiply::<1>], scratch: scratch::<1> };
@@ -63,9 +63,9 @@ impl Cut {
         let w_parts = unpack::parts(dtype);
         let slices = steps.div_ceil(SLICE[w_parts - 1]);
         let pairs = rows.div_ceil(TILE_ROWS);
-        // Where all of x stays in the cache, one pair of panels goes through all slices at once.
+        // Where all of x stays in the cache, two pairs of panels, which share lines of a y in tiles, go through all slices at once.
         let fits = pairs * steps * 2 * TILE <= X_BYTES;
-        let group = if fits { 1 } else { (SUM_BYTES / (pairs * SUMS)).clamp(1, 64) };
+        let group = if fits { 2 } else { (SUM_BYTES / (pairs * SUMS)).clamp(1, 64) };
         Cut { steps, slices, pairs, x_parts, tiled, w_parts, group }
     }
 
@@ -167,7 +167,7 @@ unsafe fn multiply<const XP: usize>(a: &Args<'_>) {
         let work = Work { a, p, c, pairs, group, x, weights, ready, idle, waiting: idle.add(TILE) };
         configure_tiles();
         work.run();
-        asm!("tilerelease", options(nostack));
+        release_tiles();
     }
 }
 
@@ -233,8 +233,10 @@ impl Ahead {
     #[inline(always)]
     fn advance(&mut self) {
         for at in &mut self.at {
-            // SAFETY: a hint, which never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+            for line in (0..self.stride).step_by(64) {
+                // SAFETY: a hint, which never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) };
+            }
             *at = at.wrapping_add(self.stride);
         }
     }
@@ -434,8 +436,8 @@ impl Work<'_> {
 
     /// Where the first row of a gated block goes: half a row of a tile.
     fn gated_place(&self, block: Ready) -> *mut u8 {
-        let tile = 2 * (block.m * (self.p.n as usize / 32) + block.pair / 2);
-        self.a.output::<u8>(Y).wrapping_add(tile * TILE + block.pair % 2 * 32)
+        let first = tiled_at(self.p.n as usize, block.m * TILE_ROWS, block.pair * pack::ROWS);
+        self.a.output::<u16>(Y).wrapping_add(first).cast()
     }
 
     /// Writes a gated block to its half of a tile of y.
@@ -518,10 +520,9 @@ impl Work<'_> {
                 if p.gated == 1 {
                     let both = gate(first, second);
                     if p.ldy == 0 {
-                        let tile = r / TILE_ROWS * (p.n as usize / 32) + pair / 2;
-                        let at = tile * 2 * TILE + r % TILE_ROWS * 64 + pair % 2 * 32;
+                        let at = tiled_at(p.n as usize, r, pair * pack::ROWS);
                         let half = _mm512_castsi512_si256(narrow(both, both));
-                        _mm256_storeu_si256(self.a.output::<u8>(Y).add(at).cast(), half);
+                        _mm256_storeu_si256(self.a.output::<u16>(Y).add(at).cast(), half);
                     } else {
                         store(self.a, p, r, pair * pack::ROWS, both);
                     }

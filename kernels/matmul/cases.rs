@@ -92,6 +92,9 @@ pub(super) fn all() -> Vec<Case> {
         list.extend(shapes.iter().map(|s| case(dtype, s)));
     }
     for dtype in [DType::F16, DType::Q8_0] {
+        // More of x than a second-level cache holds.
+        let tiled = [Flags::TILED_X, Flags::TILED_X.with(Flags::TILED_Y).with(Flags::GATED)];
+        list.extend(tiled.map(|flags| case(dtype, &Shape::nt(70, 96, 6464).with(flags))));
         // Tails of k for 16-byte loads, of n for several rows a threadgroup, of all three for tiles.
         let odd = if dtype == DType::F16 { 1 } else { 0 };
         let shapes = [

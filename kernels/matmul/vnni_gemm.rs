@@ -1,8 +1,8 @@
 //! Many rows of x against q8_0 and q4_0 panels in integers, on CPUs without tiles: x as in `vnni`, products and sums exact, one scaling
 //! a block. Twice the products an instruction that f32 has.
 //!
-//! Phase 1 brings x into integers. Phase 2: workers claim pairs of panels. A pair is brought into 16-bit integers, which stay in the
-//! second-level cache, and multiplied with six rows of x at a time (12 integer and 12 float sums in registers).
+//! Phase 1 brings x into integers. Phase 2: workers claim pairs of panels. A pair is brought into 16-bit integers, 68 bytes an element
+//! of k, for the second-level cache, and multiplied with six rows of x at a time (12 integer and 12 float sums in registers).
 
 use std::arch::x86_64::*;
 
@@ -56,6 +56,7 @@ unsafe fn gemm(a: &Args<'_>) {
                 to_integers(p.dtype(), from, k, weights.add(i * 64));
             }
             let job = Job { a, p, panel, panels, weights };
+            const { assert!(ROWS == 6, "one arm for each number of rows") };
             for first in (0..a.rows).step_by(ROWS) {
                 match a.rows - first {
                     1 => job.multiply::<1>(first),

@@ -6,11 +6,11 @@
 
 use half::bf16;
 
+use crate::DType;
 use crate::cases::{self, Rng};
 use crate::contract::{Args, Case, Expect, Flags, Key, Layout, Native, Op, Params, Role, params};
-use crate::matmul::{tiled_at, tiled_bytes};
+use crate::matmul::tiled_at;
 use crate::vector::widest;
-use crate::{DType, act};
 
 params! {
     /// Arguments.
@@ -133,21 +133,12 @@ fn cases() -> Vec<Case> {
         (3, 1, 1111, 1120, 3.0, 1e-5),
     ];
     let plain = shapes.iter().map(|&(m, groups, k, ld, std, eps)| case(m, groups, k, ld, std, eps));
-    plain.chain([(1, 32), (33, 96), (70, 896)].map(|(m, k)| in_tiles(case(m, 1, k, k, 2.0, 1e-6)))).collect()
-}
-
-/// The same problem with its result in tiles.
-fn in_tiles(mut c: Case) -> Case {
-    let k = c.key.k;
-    c.name += " in tiles";
-    c.key.flags = Flags::TILED_Y;
-    c.params = Params::new(&NormParams { ldy: 0, ..*c.params.get() });
-    c.operands[0] = act::output(DType::BF16, tiled_bytes(c.rows, k) / 2);
-    for e in &mut c.expect {
-        e.at.iter_mut().for_each(|at| *at = tiled_at(k, *at / k, *at % k));
-        e.scale.iter_mut().for_each(|scale| *scale *= 1.0 + act::rounding(DType::BF16) / BUDGET);
-    }
-    c
+    let tiled = [(1, 32), (33, 96), (70, 896)].map(|(m, k)| {
+        let c = case(m, 1, k, k, 2.0, 1e-6);
+        let params = Params::new(&NormParams { ldy: 0, ..*c.params.get() });
+        cases::in_tiles(c, params, k, k, BUDGET)
+    });
+    plain.chain(tiled).collect()
 }
 
 fn case(m: usize, groups: usize, k: usize, ld: usize, std: f32, eps: f32) -> Case {

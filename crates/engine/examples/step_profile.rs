@@ -11,10 +11,13 @@ use metallic_model::ModelFile;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let tokens: usize = args[1].parse()?;
-    let repeats: usize = args.get(2).map_or(Ok(5), |r| r.parse())?;
+    let [file, tokens, ..] = args.as_slice() else {
+        return Err("usage: step_profile MODEL TOKENS [REPEATS] [THREADS]".into());
+    };
+    let tokens: usize = tokens.parse()?;
+    let repeats: usize = args.get(2).map_or(Ok(5), |r| r.parse())?.max(1);
     let threads = args.get(3).map(|t| t.parse()).transpose()?;
-    let file = Arc::new(ModelFile::open(Path::new(&args[0]))?);
+    let file = Arc::new(ModelFile::open(Path::new(file))?);
     let options = Options { threads, ..Options::default() };
     let mut engine = Engine::load(file, &options, metallic_model::Progress::none())?;
     // A real step first: the plan's inputs keep its positions and pages.
@@ -30,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut seconds = vec![0.0; plan.records().len()];
         plan.profile(rows, &mut seconds)?;
         for (r, s) in plan.records().iter().zip(&seconds) {
-            let name = format!("{} n={} k={} {} {}", r.op.name, r.key.n, r.key.k, r.key.w, r.variant.id());
+            let name = format!("{} {}", r.key, r.variant.id());
             let l = by.entry(name).or_insert(Launches { count: 0, sum: 0.0, shortest: f64::INFINITY });
             *l = Launches { count: l.count + 1, sum: l.sum + s, shortest: l.shortest.min(*s) };
         }

@@ -158,7 +158,7 @@ impl Step<'_> {
                 _ => (norm, self.all(&stem, &["ffn_gate", "ffn_up"], m)),
             },
             "ffn_down" => match self.file.tensor(&format!("{stem}ffn_gate.weight")) {
-                Some(gate) if self.same(gate.info, &format!("{stem}ffn_up.weight")) => {
+                Some(gate) if self.alike(gate.info, &format!("{stem}ffn_up.weight")) => {
                     (self.gated_key(gate.info, m), self.all(&stem, &[part], m))
                 }
                 _ => return false,
@@ -182,7 +182,13 @@ impl Step<'_> {
 
     /// Whether a half of the feed-forward layer's first matrices and the other run as one gated launch.
     fn gates(&self, t: &TensorInfo, other: &str, m: usize) -> bool {
-        self.same(t, other) && runs_well(self.dispatch, &self.gated_key(t, m))
+        self.alike(t, other) && runs_well(self.dispatch, &self.gated_key(t, m))
+    }
+
+    /// Whether two halves are alike and without biases, as a gated launch wants them.
+    fn alike(&self, t: &TensorInfo, other: &str) -> bool {
+        let bias = |name: &str| self.file.tensor(&name.replace(".weight", ".bias")).is_some();
+        self.same(t, other) && !bias(&t.name) && !bias(other)
     }
 
     /// Whether the tensor `other` is of the same type and shape, so that one launch can serve both.

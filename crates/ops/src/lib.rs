@@ -83,6 +83,11 @@ fn same_rows<const N: usize>(op: &'static str, first: &Tensor, others: [&Tensor;
     Ok(())
 }
 
+/// Most kernels write and read rows.
+fn in_rows(op: &'static str, t: &Tensor) -> Result<(), Error> {
+    expect(op, "activations in tiles where rows are wanted", 0, usize::from(t.tiled()))
+}
+
 /// Some kernels take rows that lie one after another.
 fn dense(op: &'static str, t: &Tensor) -> Result<(), Error> {
     expect(op, "stride of an operand", t.cols, t.stride)
@@ -122,6 +127,10 @@ pub fn rms_norm(plan: &mut Plan, x: &Tensor, w: &Buffer, eps: f32, y: &Tensor) -
     expect("norm", "columns of y", x.cols, y.cols)?;
     expect("norm", "columns past the last whole group", 0, x.cols % k.max(1))?;
     let groups = x.cols / k.max(1);
+    in_rows("norm", x)?;
+    if y.tiled() {
+        expect("norm", "groups of a row in tiles", 1, groups)?;
+    }
     let params = NormParams { k: k as u32, groups: groups as u32, ldx: x.stride as u32, ldy: y.stride as u32, eps };
     let operands = vec![y.binding(), x.binding(), w.whole()];
     let key = written(norm::key(x.rows, groups, k), y);
@@ -135,6 +144,7 @@ pub fn rms_norm(plan: &mut Plan, x: &Tensor, w: &Buffer, eps: f32, y: &Tensor) -
 pub fn matmul(plan: &mut Plan, x: &Tensor, w: &Linear, y: &Tensor, write: Write) -> Result<(), Error> {
     same_rows("matmul", y, [x])?;
     expect("matmul", "columns of y", w.n(), y.cols)?;
+    in_rows("matmul", y)?;
     let mut from = 0;
     for (w, bias) in &w.parts {
         expect("matmul", "columns of x", w.k, x.cols)?;
@@ -269,7 +279,7 @@ pub fn passes_tiles(dispatch: &Dispatch, first: Key, then: &[Key]) -> bool {
         && then.iter().all(|key| runs_well(dispatch, &key.with(Flags::TILED_X)))
 }
 
-/// Whether a gated problem, or one in tiles, has a variant made for it. The one that accepts everything is slower than several fast
+/// Whether a problem has a variant that names its layout: not the product that accepts everything, which is slower than several fast
 /// launches.
 pub fn runs_well(dispatch: &Dispatch, key: &Key) -> bool {
     dispatch.choose(key).is_ok_and(|v| v.supports.layout.is_some())

@@ -43,15 +43,6 @@ impl CpuQueue {
 
     /// Runs one launch on one worker, which has done `phases` before. False where another worker panicked.
     fn launch(&self, p: &Program, rows: usize, worker: usize, barrier: &Barrier, phases: &mut usize) -> bool {
-        let args = Args {
-            buffers: &p.operands,
-            params: &p.params,
-            rows,
-            worker,
-            workers: self.pool.workers(),
-            scratch: Slice { ptr: self.scratch.ptr(), len: self.scratch.len() },
-            claimed: &self.claims[0].0,
-        };
         for phase in p.native.phases {
             let [now, then] = [0, 1].map(|i| &self.claims[(*phases + i) % 2]);
             *phases += 1;
@@ -59,7 +50,15 @@ impl CpuQueue {
                 // Of the phase before, which everybody has left; the barrier below comes before the phase that uses it.
                 then.clear();
             }
-            let args = Args { claimed: &now.0, ..args };
+            let args = Args {
+                buffers: &p.operands,
+                params: &p.params,
+                rows,
+                worker,
+                workers: self.pool.workers(),
+                scratch: Slice { ptr: self.scratch.ptr(), len: self.scratch.len() },
+                claimed: &now.0,
+            };
             // SAFETY: operands were checked by the op that recorded them, rows is at most the key's m (asserted in
             // `walk`), and the barrier separates phases.
             unsafe { phase(&args) };
