@@ -164,7 +164,8 @@ unsafe fn dot_q4_0<const M: usize>(panel: *const u8, k: usize, x: [Row; M]) -> [
             let at = panel.add(b * 18 * pack::ROWS);
             let mut dots = [[_mm512_setzero_si512(); 2]; M];
             for g in 0..4 {
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD + g * 72).cast());
+                // Measured at 85 GB/s: twice as far as others takes 6 % less time.
+                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(2 * AHEAD + g * 72).cast());
                 let v = _mm512_loadu_si512(at.add(32 + g * 64).cast());
                 let w = [
                     _mm512_and_si512(v, mask),
