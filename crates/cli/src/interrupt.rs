@@ -25,8 +25,10 @@ pub type Cancel = &'static AtomicBool;
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Starts listening for SIGINT, SIGTERM and SIGHUP.
+/// Starts listening for SIGINT, SIGTERM and, but under `nohup`, SIGHUP.
 pub fn install() -> anyhow::Result<Cancel> {
+    #[cfg(unix)]
+    let ignored = hangup::is_ignored();
     let mut first = Instant::now();
     ctrlc::set_handler(move || {
         let again = CANCEL.swap(true, Ordering::SeqCst);
@@ -38,7 +40,28 @@ pub fn install() -> anyhow::Result<Cancel> {
         }
     })
     .context("cannot listen for Ctrl-C")?;
+    #[cfg(unix)]
+    if ignored {
+        hangup::ignore();
+    }
     Ok(&CANCEL)
+}
+
+/// SIGHUP, which `nohup` has a program ignore, and which the handler would take from it.
+#[cfg(unix)]
+mod hangup {
+    pub fn is_ignored() -> bool {
+        // SAFETY: plain bits, which the call fills; it changes nothing.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+        }
+    }
+
+    pub fn ignore() {
+        // SAFETY: no handler is installed; refusal leaves the old one.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    }
 }
 
 /// Fails once Ctrl-C was pressed.

@@ -224,6 +224,7 @@ fn bench_formats_parse_and_agree() {
 mod interrupted {
     use super::*;
     use std::io::Read;
+    use std::os::unix::process::CommandExt;
     use std::process::Child;
     use std::time::{Duration, Instant};
 
@@ -256,6 +257,28 @@ mod interrupted {
             assert_eq!((status.code(), err.as_str()), (Some(130), "interrupted\n"), "{signals:?}");
             assert!(folder.files().is_empty(), "{signals:?}: {:?}", folder.files());
         }
+    }
+
+    #[test]
+    fn nohup_outlives_its_terminal() {
+        let folder = Folder::new();
+        let path = folder.path("big.gguf");
+        let mut command = metallic(&["synth", "llama-3.2-1b", path.to_str().unwrap(), "--dtype", "q8_0"]);
+        // SAFETY: signal is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_IGN);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().unwrap();
+        wait_for("the file's beginning", || !folder.files().is_empty());
+        send(&child, libc::SIGHUP);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none(), "ended by a hangup");
+        send(&child, libc::SIGINT);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(folder.files().is_empty(), "{:?}", folder.files());
     }
 
     #[test]
