@@ -1,15 +1,17 @@
-//! Many rows of x against panels in f32: a slice of two panels is converted into the first-level cache and multiplied with
-//! twelve rows of x at a time (24 sums in registers). A worker owns panels; sums over k go slice by slice, in order.
+//! Many rows of x against panels in f32: two panels at a time are converted into the second-level cache and multiplied with twelve
+//! rows of x at a time (24 sums in registers). A worker owns panels.
 
 use std::arch::x86_64::*;
 
-use super::{BIAS, MatmulParams, W, X, Y, pack, unpack};
+use super::avx512::store;
+use super::{GATE, MatmulParams, W, X, pack, unpack};
 use crate::contract::{Args, Native};
+use crate::x86::gate;
 
 pub(super) const NATIVE: Native =
-    Native { phases: &[gemm], scratch: |_, workers| workers * SLICE * 2 * pack::ROWS * size_of::<f32>() };
+    Native { phases: &[gemm], scratch: |key, workers| workers * 2 * pack::ROWS * key.k * size_of::<f32>() };
 
-/// Elements of k in a slice: two panels of it take 32 KiB.
+/// Products that are summed before they join the others: short sums are exacter.
 const SLICE: usize = 256;
 
 /// Rows of x in registers.
@@ -22,38 +24,39 @@ unsafe fn gemm(a: &Args<'_>) {
     let p = a.params.get::<MatmulParams>();
     let (n, k, dtype) = (p.n as usize, p.k as usize, p.dtype());
     let bytes = pack::panel_bytes(dtype, k);
-    // SAFETY: the contract's buffers; each worker has its own slice of scratch and its own columns of y.
+    let panels = n.div_ceil(pack::ROWS);
+    let per_pair = if p.gated == 1 { 1 } else { 2 };
+    // SAFETY: the contract's buffers; each worker has its own part of scratch and its own columns of y.
     unsafe {
-        let slice = a.scratch.ptr.cast::<f32>().add(a.worker * SLICE * 2 * pack::ROWS);
-        let w = a.input::<u8>(W).as_ptr();
-        for from in (0..k).step_by(SLICE) {
-            let to = (from + SLICE).min(k);
-            for j in a.share(n, 2 * pack::ROWS).step_by(2 * pack::ROWS) {
-                let panels = if j + pack::ROWS < n { 2 } else { 1 };
-                for i in 0..panels {
-                    let panel = w.add((j / pack::ROWS + i) * bytes);
-                    unpack::to_f32(dtype, panel, from, to, slice.add(i * SLICE * pack::ROWS));
-                }
-                let tile = Tile { a, p, j, from, to, slice };
-                for first in (0..a.rows).step_by(ROWS) {
-                    tile.rows(first, panels);
-                }
+        let weights = a.scratch.ptr.cast::<f32>().add(a.worker * 2 * pack::ROWS * k);
+        for panel in a.share(panels, per_pair).step_by(per_pair) {
+            let (second, count) = match () {
+                () if p.gated == 1 => ((GATE, panel), 2),
+                () if panel + 1 < panels => ((W, panel + 1), 2),
+                () => ((W, panel), 1),
+            };
+            for (i, (from, panel)) in [(W, panel), second].into_iter().take(count).enumerate() {
+                let from = a.input::<u8>(from).as_ptr().add(panel * bytes);
+                unpack::to_f32(dtype, from, 0, k, weights.add(i * pack::ROWS * k));
+            }
+            let pair = Pair { a, p, j: panel * pack::ROWS, weights };
+            for first in (0..a.rows).step_by(ROWS) {
+                pair.rows(first, count);
             }
         }
     }
 }
 
-/// One slice of two panels.
-struct Tile<'a> {
+/// Two panels in f32, or the last one.
+struct Pair<'a> {
     a: &'a Args<'a>,
     p: &'a MatmulParams,
+    /// The first column.
     j: usize,
-    from: usize,
-    to: usize,
-    slice: *const f32,
+    weights: *const f32,
 }
 
-impl Tile<'_> {
+impl Pair<'_> {
     /// # Safety
     /// As `gemm`; `first` is a row.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
@@ -100,36 +103,37 @@ impl Tile<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     unsafe fn multiply<const M: usize, const P: usize>(&self, first: usize) {
         let (a, p) = (self.a, self.p);
-        // SAFETY: the caller's promise; the mask keeps columns inside the row.
+        let k = p.k as usize;
+        // SAFETY: the caller's promise.
         unsafe {
             let x: [*const f32; M] =
-                std::array::from_fn(|r| a.output::<f32>(X).cast_const().add((first + r) * p.ldx as usize + self.from));
+                std::array::from_fn(|r| a.output::<f32>(X).cast_const().add((first + r) * p.ldx as usize));
             let mut sums = [[_mm512_setzero_ps(); P]; M];
-            for i in 0..self.to - self.from {
-                let w: [__m512; P] =
-                    std::array::from_fn(|b| _mm512_loadu_ps(self.slice.add((b * SLICE + i) * pack::ROWS)));
-                for r in 0..M {
-                    let x = _mm512_set1_ps(*x[r].add(i));
-                    for b in 0..P {
-                        sums[r][b] = _mm512_fmadd_ps(w[b], x, sums[r][b]);
+            for from in (0..k).step_by(SLICE) {
+                let mut part = [[_mm512_setzero_ps(); P]; M];
+                for i in from..(from + SLICE).min(k) {
+                    let w: [__m512; P] =
+                        std::array::from_fn(|b| _mm512_loadu_ps(self.weights.add((b * k + i) * pack::ROWS)));
+                    for r in 0..M {
+                        let x = _mm512_set1_ps(*x[r].add(i));
+                        for b in 0..P {
+                            part[r][b] = _mm512_fmadd_ps(w[b], x, part[r][b]);
+                        }
+                    }
+                }
+                for (sums, part) in sums.iter_mut().zip(part) {
+                    for (sum, part) in sums.iter_mut().zip(part) {
+                        *sum = _mm512_add_ps(*sum, part);
                     }
                 }
             }
-            let bias = a.input::<f32>(BIAS);
-            for (r, row) in sums.iter().enumerate() {
-                for (b, sum) in row.iter().enumerate() {
-                    let j = self.j + b * pack::ROWS;
-                    let left = p.n as usize - j;
-                    let mask: __mmask16 = if left >= 16 { !0 } else { (1 << left) - 1 };
-                    let out = a.output::<f32>(Y).add((first + r) * p.ldy as usize + j);
-                    let mut sum = *sum;
-                    if self.from > 0 || p.accumulate == 1 {
-                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, out));
-                    }
-                    if self.from == 0 && !bias.is_empty() {
-                        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, bias.as_ptr().add(j)));
-                    }
-                    _mm512_mask_storeu_ps(out, mask, sum);
+            for (r, sums) in sums.iter().enumerate() {
+                if p.gated == 1 {
+                    store(a, p, first + r, self.j, gate(sums[0], sums[P - 1]));
+                    continue;
+                }
+                for (b, sum) in sums.iter().enumerate() {
+                    store(a, p, first + r, self.j + b * pack::ROWS, *sum);
                 }
             }
         }
