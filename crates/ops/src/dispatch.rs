@@ -48,7 +48,7 @@ pub enum ChooseError {
         text: String,
     },
     /// Every forced variant refuses.
-    #[error("{key}: the forced variant cannot run: {}", list(refusals))]
+    #[error("{key}: the forced variant cannot run: {}; --force again can name one for such problems", list(refusals))]
     Forced {
         /// The problem.
         key: Key,
@@ -63,6 +63,18 @@ pub enum ChooseError {
         /// Each variant and its reason.
         refusals: Vec<(String, Refusal)>,
     },
+}
+
+impl ChooseError {
+    /// Whether every reason is the layout of the stored operand.
+    fn is_of_layout(&self) -> bool {
+        match self {
+            ChooseError::Forced { refusals, .. } | ChooseError::Nothing { refusals, .. } => {
+                refusals.iter().all(|(_, refusal)| matches!(refusal, Refusal::Layout { .. }))
+            }
+            _ => false,
+        }
+    }
 }
 
 fn list(refusals: &[(String, Refusal)]) -> String {
@@ -284,7 +296,9 @@ impl Dispatch {
                         best = Some((rank, layout));
                     }
                 }
-                Err(e) => failed = Some(e),
+                // A reason that another layout would not mend says more.
+                Err(e) if failed.is_none() || !e.is_of_layout() => failed = Some(e),
+                Err(_) => {}
             }
         }
         match (best, failed) {
@@ -301,6 +315,9 @@ impl Dispatch {
 
 #[cfg(test)]
 mod tests {
+    use metallic_kernels::DType;
+    use metallic_kernels::contract::{Flags, Target};
+
     use super::*;
 
     fn limits() -> Limits {
@@ -309,6 +326,17 @@ mod tests {
 
     fn error_of(forced: &[String]) -> String {
         Dispatch::new(limits(), forced).err().map(|e| e.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_no_layout_mends_is_the_reason() {
+        let features = vec!["avx512f", "avx512bw", "avx512vl", "avx512vnni", "f16c"];
+        let limits = Limits { targets: vec![Target::Cpu], features, max_threads: 2, threadgroup_bytes: 0 };
+        let dispatch = Dispatch::new(limits, &["matmul=cpu/vnni_gemm".to_owned()]).unwrap();
+        let key = |m| metallic_kernels::matmul::key(m, 64, 64, DType::Q8_0, Layout::Row, Flags::NONE);
+        let why = dispatch.layout(&key(1)).unwrap_err().to_string();
+        assert!(why.contains("m=1 is outside") && why.contains("--force again"), "{why}");
+        assert_eq!(dispatch.layout(&key(8)).unwrap(), Layout::Panel16);
     }
 
     #[test]

@@ -21,11 +21,13 @@ const KNOWN: &[&str] = &[
 
 /// Features present and not refused.
 pub(super) fn detect(without: &[String]) -> Result<Vec<&'static str>, Error> {
-    let unknown = |w: &&String| w.is_empty() || !KNOWN.iter().any(|k| k.starts_with(w.as_str()));
+    // `avx512` and `amx` stand for all of theirs; `vnni` is short for `avx512vnni`.
+    let names = |w: &str, k: &str| k.starts_with(w) || k.strip_prefix("avx512") == Some(w);
+    let unknown = |w: &&String| w.is_empty() || !KNOWN.iter().any(|k| names(w, k));
     if let Some(bad) = without.iter().find(unknown) {
         return Err(Error::Feature { name: bad.clone(), known: KNOWN.join(", ") });
     }
-    let refused = |k: &&str| without.iter().any(|w| k.starts_with(w.as_str()));
+    let refused = |k: &&str| without.iter().any(|w| names(w, k));
     Ok(KNOWN.iter().copied().filter(|k| present(k) && !refused(k)).collect())
 }
 
@@ -112,4 +114,15 @@ pub(super) fn brand() -> String {
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) fn brand() -> String {
     std::env::consts::ARCH.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn short_names_refuse_what_they_stand_for() {
+        for (name, refused) in [("vnni", "avx512vnni"), ("avx512", "avx512bf16"), ("amx", "amx-tile")] {
+            assert!(!super::detect(&[name.to_owned()]).unwrap().contains(&refused), "{name}");
+        }
+        assert!(super::detect(&["512".to_owned()]).is_err());
+    }
 }
