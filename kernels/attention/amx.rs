@@ -2,12 +2,13 @@
 //!
 //! For a block of 32 keys: S^T (keys, lanes) = K Q^T, keys in the order they lie in; then O^T (elements, lanes) += V^T P^T, V turned
 //! once for all tiles of the unit. A chunk of blocks is brought into tiles at a time and stays in the second-level cache; a pair of
-//! tiles of lanes then meets them one after another, and its queries and sums stay in the first-level cache. Queries and keys enter in two bf16 parts (three products: an error in a score is an error in
-//! an exponent), values in two, weights rounded to bf16 and summed as rounded.
+//! tiles of lanes then meets them one after another, and its queries and sums stay in the first-level cache. Queries and keys enter
+//! in two bf16 parts (three products: an error in a score is an error in an exponent), values in two, weights rounded to bf16 and
+//! summed as rounded.
 //!
-//! Tiles go two by two, so that four sums hide the latency of a product. In the shadow of a meeting's weighing run the products of its
-//! neighbours (`Shadow`): the scores of the next and O^T of the last. A weight is 2^(score - reference); the reference of a lane follows its highest score only where that
-//! has risen by `RISE`, so that O^T is seldom rescaled (as in FlashAttention-4).
+//! Tiles go two by two, so that four sums hide the latency of a product. In the shadow of a meeting's weighing run the products of
+//! its neighbours (`Shadow`): the scores of the next and O^T of the last. A weight is 2^(score - reference); the reference of a lane
+//! follows its highest score only where that has risen by `RISE`, so that O^T is seldom rescaled (as in FlashAttention-4).
 
 use std::arch::x86_64::*;
 
@@ -256,9 +257,10 @@ struct Shadow {
     w: Work,
     score: Option<Meeting>,
     gather: Option<Meeting>,
-    /// Bits of both that are left, and of both in all.
-    left: [usize; 2],
+    /// Bits of the first, of both, and how many are done.
+    scores: usize,
     bits: usize,
+    done: usize,
     /// Rows of weights of the meeting that casts it, and how many are done.
     rows: usize,
     time: usize,
@@ -267,8 +269,9 @@ struct Shadow {
 impl Shadow {
     /// The products that a meeting of `tiles` tiles has beside it.
     fn new(w: Work, tiles: usize, score: Option<Meeting>, gather: Option<Meeting>) -> Shadow {
-        let left = [score.map_or(0, |_| 3 * w.s.steps()), gather.map_or(0, |_| 2 * w.s.steps())];
-        Shadow { w, score, gather, left, bits: left[0] + left[1], rows: tiles * BLOCK / 2, time: 0 }
+        let scores = score.map_or(0, |_| 3 * w.s.steps());
+        let bits = scores + gather.map_or(0, |_| 2 * w.s.steps());
+        Shadow { w, score, gather, scores, bits, done: 0, rows: tiles * BLOCK / 2, time: 0 }
     }
 
     /// Does what is due after another row of weights.
@@ -279,9 +282,9 @@ impl Shadow {
     #[inline(always)]
     unsafe fn advance(&mut self) {
         self.time += 1;
-        while (self.bits - self.left[0] - self.left[1]) * self.rows < self.bits * self.time {
+        while self.done * self.rows < self.bits * self.time {
             // SAFETY: the caller's promise.
-            unsafe { if self.left[0] > 0 { self.score() } else { self.gather() } };
+            unsafe { self.bit() };
         }
     }
 
@@ -290,38 +293,25 @@ impl Shadow {
     /// # Safety
     /// As `advance`.
     unsafe fn finish(&mut self) {
+        while self.done < self.bits {
+            // SAFETY: the caller's promise.
+            unsafe { self.bit() };
+        }
+    }
+
+    /// # Safety
+    /// As `advance`.
+    #[inline(always)]
+    unsafe fn bit(&mut self) {
+        let at = self.done;
+        self.done += 1;
         // SAFETY: the caller's promise.
         unsafe {
-            while self.left[0] > 0 {
-                self.score();
+            match (self.score, self.gather) {
+                (Some(meeting), _) if at < self.scores => score(self.w, meeting, at / 3, at % 3),
+                (_, Some(meeting)) => gather(self.w, meeting, (at - self.scores) / 2, (at - self.scores) % 2),
+                _ => {}
             }
-            while self.left[1] > 0 {
-                self.gather();
-            }
-        }
-    }
-
-    /// # Safety
-    /// As `advance`.
-    #[inline(always)]
-    unsafe fn score(&mut self) {
-        let at = 3 * self.w.s.steps() - self.left[0];
-        self.left[0] -= 1;
-        if let Some(meeting) = self.score {
-            // SAFETY: the caller's promise.
-            unsafe { score(self.w, meeting, at / 3, at % 3) };
-        }
-    }
-
-    /// # Safety
-    /// As `advance`.
-    #[inline(always)]
-    unsafe fn gather(&mut self) {
-        let at = 2 * self.w.s.steps() - self.left[1];
-        self.left[1] -= 1;
-        if let Some(meeting) = self.gather {
-            // SAFETY: the caller's promise.
-            unsafe { gather(self.w, meeting, at / 2, at % 2) };
         }
     }
 }
